@@ -1,1 +1,12 @@
-//! Jitney.
+//! Jitney's core: what an elevation is, what must be written down before one is made, and how it
+//! ends. Pure: no cloud, no HTTP, no clock and no runtime. Two promises carry everything:
+//!
+//! 1. **Every grant that exists in a cloud has an intent in the ledger.**
+//! 2. **Every ended lease has no grant left behind it.**
+
+#![deny(missing_docs)]
+
+pub mod audit;
+pub mod id;
+pub mod scope;
+pub mod time;

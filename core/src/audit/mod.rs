@@ -1,0 +1,1 @@
+//! The audit log: one Merkle tree over canonical entries, with signed checkpoints.
