@@ -7,6 +7,10 @@
 #![deny(missing_docs)]
 
 pub mod audit;
+pub mod catalogue;
+pub mod decision;
+pub mod guarantee;
 pub mod id;
+pub mod principal;
 pub mod scope;
 pub mod time;
