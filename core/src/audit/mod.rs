@@ -1,1 +1,22 @@
-//! The audit log: one Merkle tree over canonical entries, with signed checkpoints.
+//! The audit log: what happened, in an order nobody can change afterwards unseen.
+//!
+//! ```text
+//! Entry ──encode──► bytes ──LeafHash──► Frontier ──root──► Checkpoint ──sign──► Note
+//! ```
+//!
+//! An [`Entry`] is written as canonical bytes. Their hashes are the leaves of one Merkle tree
+//! (RFC 6962). The ledger keeps the tree's [`Frontier`] in the transaction that keeps the entries,
+//! so both are there or neither is. From time to time the root is signed. Whoever holds a signed
+//! root, most of all outside the broker's control, can show that no entry before it was changed,
+//! removed, moved or slipped in.
+
+mod entry;
+mod event;
+mod tree;
+
+pub use entry::{
+    DecodeError, ENTRY_LENGTH_MAX, Entry, FIELDS_LEFT_OUT, FIELDS_MAX, KEY_LENGTH_MAX,
+    VALUE_LENGTH_MAX,
+};
+pub use event::{Event, UnknownEvent};
+pub use tree::{Frontier, FrontierError, HASH_LENGTH, Hash, LeafHash, TREE_SIZE_MAX};
