@@ -10,13 +10,21 @@
 //! root, most of all outside the broker's control, can show that no entry before it was changed,
 //! removed, moved or slipped in.
 
+mod checkpoint;
 mod entry;
 mod event;
+mod key;
+mod note;
+mod proof;
 mod tree;
 
+pub use checkpoint::{Checkpoint, CheckpointError};
 pub use entry::{
     DecodeError, ENTRY_LENGTH_MAX, Entry, FIELDS_LEFT_OUT, FIELDS_MAX, KEY_LENGTH_MAX,
     VALUE_LENGTH_MAX,
 };
 pub use event::{Event, UnknownEvent};
+pub use key::{KEY_NAME_LENGTH_MAX, KeyError, KeyId, SEED_LENGTH, SigningKey, VerifierKey};
+pub use note::{NOTE_LENGTH_MAX, Note, NoteError, SIGNATURES_MAX};
+pub use proof::{Consistency, Inclusion, ProofError, root_of};
 pub use tree::{Frontier, FrontierError, HASH_LENGTH, Hash, LeafHash, TREE_SIZE_MAX};
