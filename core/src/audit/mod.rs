@@ -13,10 +13,12 @@
 mod checkpoint;
 mod entry;
 mod event;
+mod export;
 mod key;
 mod note;
 mod proof;
 mod tree;
+mod verify;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use entry::{
@@ -24,7 +26,9 @@ pub use entry::{
     VALUE_LENGTH_MAX,
 };
 pub use event::{Event, UnknownEvent};
+pub use export::{ExportError, ExportWriter, LINE_LENGTH_MAX, verify_export};
 pub use key::{KEY_NAME_LENGTH_MAX, KeyError, KeyId, SEED_LENGTH, SigningKey, VerifierKey};
 pub use note::{NOTE_LENGTH_MAX, Note, NoteError, SIGNATURES_MAX};
 pub use proof::{Consistency, Inclusion, ProofError, root_of};
 pub use tree::{Frontier, FrontierError, HASH_LENGTH, Hash, LeafHash, TREE_SIZE_MAX};
+pub use verify::{CHECKPOINTS_AHEAD_MAX, Verified, Verifier, VerifyError};
