@@ -8,6 +8,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import traceback
 
 SECONDS_MAX = 600
@@ -104,7 +105,7 @@ class Answering:
 
     def ask_all(self, questions):
         """All answers in order; questions are written while answers are read."""
-        import threading
+        questions = list(questions)
 
         def write():
             for question in questions:
