@@ -6,11 +6,21 @@
 
 #![deny(missing_docs)]
 
+pub mod adapter;
 pub mod audit;
+pub mod books;
 pub mod catalogue;
+pub mod credential;
 pub mod decision;
+pub mod evidence;
+pub mod fault;
 pub mod guarantee;
+pub mod handle;
 pub mod id;
+pub mod lease;
+pub mod ledger;
+pub mod plan;
 pub mod principal;
+pub mod request;
 pub mod scope;
 pub mod time;
