@@ -1,1 +1,33 @@
-//! Jitney.
+//! Proves who asks. A CI job shows a signed token; this crate says which job that is, or why the
+//! token is not believed, and checks the proof that the caller holds the key it is bound to.
+//!
+//! - [`Issuers`]: whose tokens are taken, a table fixed by configuration.
+//! - [`Verifier`]: from an unverified token to a [`Verified`] job. It keeps the issuers' keys.
+//! - [`Refusal`]: a stable code, a text for the job, a text for the log.
+//!
+//! Nothing here grants anything, and nothing here is remembered beyond keys: that a token is used
+//! once is for the ledger to hold, in the transaction that grants.
+
+mod addresses;
+mod algorithm;
+mod claims;
+mod compact;
+pub mod fetch;
+mod github;
+mod issuers;
+pub mod keyring;
+mod keys;
+mod once;
+mod refusal;
+mod verifier;
+
+pub use algorithm::Algorithm;
+pub use fetch::NoClient;
+pub use github::GithubClaims;
+pub use issuers::{
+    BadIssuer, ISSUERS_MAX, IssuerConfig, Issuers, LEEWAY_SECONDS_MAX, LEEWAY_SECONDS_MIN,
+    TOKEN_SECONDS_MAX,
+};
+pub use keyring::IssuerStatus;
+pub use refusal::{Refusal, RefusalCode};
+pub use verifier::{ProviderClaims, TOKEN_BYTES_MAX, Verified, Verifier};

@@ -1,0 +1,15 @@
+//! Hostile tokens, keys and servers. Each test begins with a token that is accepted, changes exactly
+//! one thing, and demands the exact refusal.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod fetching;
+mod issuer;
+mod jobs;
+mod mint;
+mod properties;
+mod tokens;
