@@ -1,0 +1,47 @@
+//! Where things are: each path once, as the broker's router and the client spell it.
+
+/// `POST`: a request.
+pub const REQUESTS: &str = "/v1/requests";
+/// `GET`: a request, by its id; waits for a change of state when asked to.
+pub const REQUEST: &str = "/v1/requests/{id}";
+/// `POST`: gives all leases of a request back.
+pub const REQUEST_RELEASE: &str = "/v1/requests/{id}/release";
+/// `GET`: a lease.
+pub const LEASE: &str = "/v1/leases/{id}";
+/// `POST`: a sign of life.
+pub const LEASE_HEARTBEAT: &str = "/v1/leases/{id}/heartbeat";
+/// `POST`: prolongs a lease and mints again.
+pub const LEASE_RENEW: &str = "/v1/leases/{id}/renew";
+/// `POST`: gives a lease back.
+pub const LEASE_RELEASE: &str = "/v1/leases/{id}/release";
+/// `GET`: whether the process answers.
+pub const HEALTH: &str = "/healthz";
+/// `GET`: whether it would grant: the ledger can be written, a policy is active.
+pub const READY: &str = "/readyz";
+
+/// One of the paths above with its id filled in. Ids are lower-case letters, digits and `_`;
+/// anything else would change the path, so it gives nothing.
+#[must_use]
+pub fn with_id(path: &str, id: &str) -> Option<String> {
+    let plain = !id.is_empty()
+        && id
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+    plain.then(|| path.replace("{id}", id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_cannot_change_the_path() {
+        assert_eq!(
+            with_id(LEASE_RENEW, "lease_0a").as_deref(),
+            Some("/v1/leases/lease_0a/renew")
+        );
+        for hostile in ["", "a/b", "..", "a?b", "a#b", "%2e", "A", "ä", "{id}"] {
+            assert_eq!(with_id(LEASE, hostile), None, "{hostile}");
+        }
+    }
+}
