@@ -8,7 +8,8 @@
 )]
 
 use jitney_core::audit::{
-    Checkpoint, Entry, Event, Frontier, LeafHash, SigningKey, Verified, Verifier, VerifyError,
+    CHECKPOINTS_AHEAD_MAX, Checkpoint, Entry, Event, Frontier, LeafHash, SigningKey, Verified,
+    Verifier, VerifyError,
 };
 use jitney_core::id::{LeaseId, RequestId};
 use jitney_core::time::Timestamp;
@@ -233,6 +234,18 @@ fn checkpoints_may_all_come_first() {
         .partition(|item| matches!(item, Item::Checkpoint(_)));
     let ordered = [notes, entries].concat();
     assert_eq!(verify(&ordered, verifier()).unwrap().checkpoints, 4);
+}
+
+#[test]
+fn checkpoints_ahead_are_bounded() {
+    let (mut verifier, mut frontier) = (verifier(), Frontier::new());
+    for _ in 0..CHECKPOINTS_AHEAD_MAX {
+        frontier.append(LeafHash::of(b""));
+        verifier.checkpoint(&note(&frontier)).unwrap();
+    }
+    frontier.append(LeafHash::of(b""));
+    let refusal = verifier.checkpoint(&note(&frontier)).unwrap_err();
+    assert_eq!(refusal.code(), "audit_too_many_checkpoints_ahead");
 }
 
 #[test]

@@ -16,11 +16,11 @@ use super::checkpoint::{Checkpoint, CheckpointError};
 use super::entry::{DecodeError, Entry};
 use super::key::VerifierKey;
 use super::note::Note;
-use super::tree::{Frontier, Hash, LeafHash, TREE_SIZE_MAX};
+use super::tree::{Frontier, Hash, LeafHash};
 
 /// The most checkpoints that may be given ahead of their entries. A log with more gives each when
 /// its entries have been read.
-pub const CHECKPOINTS_AHEAD_MAX: usize = 100_000;
+pub const CHECKPOINTS_AHEAD_MAX: usize = 10_000;
 
 /// Why a log is not the one that was signed, and where that first shows.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -103,9 +103,6 @@ pub enum VerifyError {
     /// More checkpoints came ahead of their entries than are kept.
     #[error("more than {CHECKPOINTS_AHEAD_MAX} checkpoints were given ahead of their entries")]
     TooManyAhead,
-    /// The log is longer than a log can be.
-    #[error("the log has more than {TREE_SIZE_MAX} entries")]
-    TooLong,
 }
 
 impl VerifyError {
@@ -121,7 +118,6 @@ impl VerifyError {
             Self::TwoPasts { .. } => "audit_two_pasts",
             Self::NothingSigned { .. } => "audit_nothing_signed",
             Self::TooManyAhead => "audit_too_many_checkpoints_ahead",
-            Self::TooLong => "audit_too_long",
         }
     }
 
@@ -138,8 +134,7 @@ impl VerifyError {
             Self::CheckpointUnbelievable { .. }
             | Self::TwoPasts { .. }
             | Self::NothingSigned { .. }
-            | Self::TooManyAhead
-            | Self::TooLong => None,
+            | Self::TooManyAhead => None,
         }
     }
 }
@@ -296,9 +291,6 @@ impl Verifier {
 
     fn take_entry(&mut self, bytes: &[u8]) -> Result<Entry, VerifyError> {
         let index = self.size();
-        if index >= TREE_SIZE_MAX {
-            return Err(VerifyError::TooLong);
-        }
         let entry = Entry::decode(bytes)
             .map_err(|reason| VerifyError::EntryUnreadable { index, reason })?;
         self.frontier.append(LeafHash::of(bytes));
