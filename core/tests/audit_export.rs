@@ -149,6 +149,7 @@ fn only_export_lines_are_export_lines() {
         format!("{text}{key_line}\n"),
         format!("\n{text}"),
         text.replace("\"index\"", "\"place\""),
+        text.replace("\"index\":0,", "\"index\":0,\"note\":\"approved\","),
         text.replace("\"index\":0,", ""),
         text.replace("\"index\":0", "\"index\":0,\"index\":0"),
         text.replace("\"index\":0", "\"index\":-1"),

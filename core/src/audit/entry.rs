@@ -254,6 +254,8 @@ mod tests {
             .field("a", 2)
             .field(FIELDS_LEFT_OUT, 0);
         assert_eq!(entry.fields()[FIELDS_LEFT_OUT], "2");
+        let entry = blank().field(FIELDS_LEFT_OUT, "none").field("a", 1);
+        assert_eq!(entry.fields()[FIELDS_LEFT_OUT], "1");
     }
 
     #[test]

@@ -381,6 +381,21 @@ mod tests {
     }
 
     #[test]
+    fn a_proof_does_not_speak_for_a_taller_tree() {
+        for new_size in 1..=SIZE_MAX {
+            let leaves = leaves(new_size);
+            let new_root = root_of(&leaves);
+            for old_size in 1..=new_size {
+                let mut proof = Consistency::of(&leaves, old_size as u64).unwrap();
+                proof.new_size = new_size.next_power_of_two() as u64 + 1;
+                let old_root = root_of(&leaves[..old_size]);
+                let refused = proof.verify(old_root, new_root);
+                assert!(refused.is_err(), "{old_size} to {new_size}");
+            }
+        }
+    }
+
+    #[test]
     fn a_changed_past_has_no_consistency_proof() {
         let honest = leaves(20);
         let old_root = root_of(&honest[..13]);
