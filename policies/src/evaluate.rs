@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cedar_policy::{Authorizer, Effect, PolicyId};
+use cedar_policy::{Authorizer, Effect, PolicyId, PolicySet};
 use jitney_core::catalogue::Wanted;
 use jitney_core::decision::{Decide, Decision, PolicyDigest, Question, Verdict};
 
@@ -25,6 +25,11 @@ impl Answer {
     /// single error refuses.
     pub(crate) fn allows(&self) -> bool {
         self.errors.is_empty() && self.forbids.is_empty() && !self.permits.is_empty()
+    }
+
+    /// Whether no rule had anything to say.
+    pub(crate) fn is_silence(&self) -> bool {
+        self.errors.is_empty() && self.forbids.is_empty() && self.permits.is_empty()
     }
 
     pub(crate) fn failed(message: String) -> Self {
@@ -114,8 +119,17 @@ impl CedarPolicies {
     /// Asks every set of rules that can matter and joins their answers.
     pub(crate) fn answer(&self, question: &Question<'_>, wanted: &Wanted, facts: &Facts) -> Answer {
         let action = wanted.scope.capability.to_string();
+        let job = &question.principal.job;
+        self.answer_of(self.slices.for_job(job, &action), facts)
+    }
+
+    fn answer_of<'a>(
+        &self,
+        sets: impl IntoIterator<Item = &'a PolicySet>,
+        facts: &Facts,
+    ) -> Answer {
         let mut answer = Answer::default();
-        for set in self.slices.for_job(&question.principal.job, &action) {
+        for set in sets {
             let response = Authorizer::new().is_authorized(&facts.request, set, &facts.entities);
             for id in response.diagnostics().reason() {
                 self.place(id, &mut answer);
@@ -139,5 +153,98 @@ impl CedarPolicies {
                 .errors
                 .insert((id, "the rule is not known".to_owned())),
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::world::{Asking, file, load};
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    /// Conditions of a generated rule, in any order. The last one fails: no number times that
+    /// fits.
+    const FAILS: &str = "context.ttl_seconds * 9223372036854775807 > 0";
+
+    fn condition() -> impl Strategy<Value = String> {
+        prop_oneof![
+            4 => Just("principal.repository.id == \"2002\"".to_owned()),
+            2 => Just("[\"2002\", \"2003\"].contains(principal.repository.id)".to_owned()),
+            2 => Just("\"2003\" == principal.repository.id".to_owned()),
+            2 => Just("principal.event == \"push\"".to_owned()),
+            2 => Just("context.ttl_seconds <= 600".to_owned()),
+            1 => Just("!(principal.repository.id == \"2002\")".to_owned()),
+            1 => Just(FAILS.to_owned()),
+        ]
+    }
+
+    fn action() -> impl Strategy<Value = &'static str> {
+        prop_oneof![
+            Just("action == Action::\"object-storage:write\""),
+            Just("action in Action::\"object-storage\""),
+            Just("action in [Action::\"object-storage:read\", Action::\"infra\"]"),
+        ]
+    }
+
+    fn rule() -> impl Strategy<Value = String> {
+        let conditions = prop::collection::vec(condition(), 0..4);
+        let owner = prop_oneof![Just("1001"), Just("1002")];
+        (any::<bool>(), action(), conditions, owner, any::<bool>()).prop_map(
+            |(permit, action, mut conditions, owner, first)| {
+                let owner = format!("principal.repository.owner_id == \"{owner}\"");
+                conditions.insert(if first { 0 } else { conditions.len() }, owner);
+                let effect = if permit { "permit" } else { "forbid" };
+                let conditions = conditions.join(" && ");
+                format!("{effect} (principal, {action}, resource) when {{ {conditions} }};\n")
+            },
+        )
+    }
+
+    fn policy_text(rules: &[String]) -> String {
+        let mut text = String::new();
+        for (number, rule) in rules.iter().enumerate() {
+            text.push_str(&format!(
+                "@id(\"r{number}\") @reason(\"generated\") @advice(\"none\")\n{rule}"
+            ));
+        }
+        text
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(192))]
+        #[test]
+        fn asking_the_slices_is_asking_everything(
+            rules in prop::collection::vec(rule(), 1..12),
+            repository in prop_oneof![Just("2002"), Just("2003"), Just("2004")],
+            owner in prop_oneof![Just("1001"), Just("1002")],
+            capability in prop_oneof![
+                Just("object-storage:write"), Just("object-storage:read"), Just("object-storage:delete")
+            ],
+            ttl in prop_oneof![Just(300_u64), Just(900), Just(5000)],
+        ) {
+            let text = policy_text(&rules);
+            let policies = load(vec![file("generated.cedar", &text)]).unwrap();
+            let asking = Asking {
+                ttl: std::time::Duration::from_secs(ttl),
+                scopes: vec![format!("{capability}@artifacts-prod/releases/")],
+                ..Asking::change(json!({ "repository": { "id": repository, "owner_id": owner } }))
+            };
+            let (sliced, whole) = asking.with_question(|question| {
+                let wanted = question.wanted.first().unwrap();
+                let facts = policies.put(question, wanted).unwrap();
+                let all = policies.rules.values().map(|rule| rule.policy.clone());
+                let whole = PolicySet::from_policies(all).unwrap();
+                (policies.answer(question, wanted, &facts), policies.answer_of([&whole], &facts))
+            });
+            prop_assert_eq!(sliced.allows(), whole.allows());
+            prop_assert_eq!(&sliced.errors, &whole.errors);
+            prop_assert_eq!(&sliced.forbids, &whole.forbids);
+            // Where something refuses, Cedar does not say what would have allowed.
+            if whole.allows() {
+                prop_assert_eq!(&sliced.permits, &whole.permits);
+            }
+        }
     }
 }

@@ -4,9 +4,11 @@
 //! Who else may do what is none of its business.
 
 use jitney_core::decision::Question;
+use jitney_core::principal::Job;
 
 use crate::evaluate::Asked;
 use crate::load::CedarPolicies;
+use crate::nearest::why_not;
 use crate::quote::quoted;
 use crate::rule::Rule;
 
@@ -45,13 +47,16 @@ impl CedarPolicies {
                 self.tell_refused(question, one, &mut told);
             }
         }
+        if !allowed {
+            self.tell_mistaken(&question.principal.job, &mut told);
+        }
         told
     }
 
     fn tell_allowed(&self, one: &Asked<'_>, all_allowed: bool, told: &mut Told) {
         for rule in self.rules_of(&one.answer.permits) {
             let scope = &one.wanted.scope;
-            let text = format!("`{scope}` is allowed: {}", signed(&rule.reason, rule));
+            let text = rule.signed(&format!("`{scope}` is allowed: {}", rule.reason));
             // Of a refused request the job needs to hear what to change and no more.
             if all_allowed {
                 told.both("allowed", text);
@@ -61,13 +66,16 @@ impl CedarPolicies {
         }
     }
 
-    fn tell_refused(&self, _question: &Question<'_>, one: &Asked<'_>, told: &mut Told) {
+    fn tell_refused(&self, question: &Question<'_>, one: &Asked<'_>, told: &mut Told) {
         let scope = &one.wanted.scope;
         for (rule, message) in &one.answer.errors {
-            let (rule, message) = (quoted(rule), quoted(message));
-            told.notes.push(format!(
-                "policy_error: rule {rule} failed on `{scope}`: {message}"
-            ));
+            let message = quoted(message);
+            told.notes.push(if rule.is_empty() {
+                format!("policy_error: `{scope}` could not be asked: {message}")
+            } else {
+                let rule = quoted(rule);
+                format!("policy_error: rule {rule} failed on `{scope}`: {message}")
+            });
         }
         if !one.answer.errors.is_empty() {
             told.reasons.push(format!(
@@ -77,11 +85,29 @@ impl CedarPolicies {
         }
         for rule in self.rules_of(&one.answer.forbids) {
             let advice = rule.advice.as_deref().unwrap_or_default();
-            let text = signed(&format!("{}; {advice}", rule.reason), rule);
-            told.both("forbidden", format!("`{scope}` is refused: {text}"));
+            let text = format!("`{scope}` is refused: {}; {advice}", rule.reason);
+            told.both("forbidden", rule.signed(&text));
         }
-        if one.answer.errors.is_empty() && one.answer.forbids.is_empty() {
-            told.both("no_rule", format!("no rule allows `{scope}`"));
+        if let (true, Some(facts)) = (one.answer.is_silence(), &one.facts) {
+            let job = &question.principal.job;
+            let why = why_not(&self.neighbours, job, scope, facts, |id| self.rules.get(id));
+            told.both("no_rule", why);
+        }
+    }
+
+    /// A path that the rules know, with an id that they do not: the repository was made again,
+    /// changed hands, or never was the one that is meant. The operator should look; the job is
+    /// told nothing, for the rule is about another repository.
+    fn tell_mistaken(&self, job: &Job, told: &mut Told) {
+        for rule in self.neighbours.mistaken(job, |id| self.rules.get(id)) {
+            let text = format!(
+                "id_mismatch: a job of {} has repository id {} and owner id {}, and the rule \
+                 means another repository of that name",
+                quoted(&job.repository.path),
+                quoted(&job.repository.id),
+                quoted(&job.repository.owner_id),
+            );
+            told.notes.push(rule.signed(&text));
         }
     }
 
@@ -91,9 +117,4 @@ impl CedarPolicies {
     ) -> impl Iterator<Item = &'a Rule> {
         ids.into_iter().filter_map(|id| self.rules.get(id))
     }
-}
-
-/// A text with the rule it comes from.
-fn signed(text: &str, rule: &Rule) -> String {
-    format!("{text} ({}, `{}`)", rule.file, rule.id)
 }

@@ -21,6 +21,7 @@ mod evaluate;
 mod explain;
 mod facts;
 mod load;
+mod nearest;
 mod problem;
 mod quote;
 mod review;
@@ -28,8 +29,16 @@ mod rule;
 mod schema;
 mod slices;
 mod sources;
+mod words;
 
 pub use catalogue::{CAPABILITIES_MAX, catalogue};
 pub use load::{CedarPolicies, RULES_MAX, Sources};
 pub use problem::{CannotLoad, Place, Problem};
 pub use sources::{FILE_BYTES_MAX, FILES_MAX, SourceFile, read_policies, read_text};
+
+// The world of the tests beside this crate calls it by its name.
+#[cfg(test)]
+extern crate self as jitney_policies;
+#[cfg(test)]
+#[path = "../tests/world/mod.rs"]
+mod world;

@@ -9,7 +9,8 @@ use jitney_core::decision::PolicyDigest;
 use jitney_core::id::{CloudName, TargetName};
 
 use crate::digest::digest_of;
-use crate::problem::{CannotLoad, Place, Problem};
+use crate::nearest::Neighbours;
+use crate::problem::{CannotLoad, Finder, Place, Problem};
 use crate::review::{review_annotations, review_rule};
 use crate::rule::Rule;
 use crate::schema::{SCHEMA, SCHEMA_NAME, groups, schema_for};
@@ -43,6 +44,7 @@ pub struct CedarPolicies {
     pub(crate) clouds: BTreeMap<TargetName, CloudName>,
     pub(crate) rules: BTreeMap<String, Rule>,
     pub(crate) slices: Slices,
+    pub(crate) neighbours: Neighbours,
     pub(crate) digest: PolicyDigest,
 }
 
@@ -89,6 +91,7 @@ impl CedarPolicies {
         Ok(Self {
             schema,
             clouds: sources.clouds.clone(),
+            neighbours: Neighbours::of(rules.values()),
             rules,
             slices,
             digest: digest(&sources.catalogue, &files)?,
@@ -250,14 +253,12 @@ fn in_order(file: &SourceFile, parsed: &PolicySet) -> Vec<(Place, Policy)> {
     };
     let mut policies: Vec<Policy> = parsed.policies().cloned().collect();
     policies.sort_by_key(number);
-    let mut from = 0_usize;
-    let mut placed = Vec::new();
-    for policy in policies {
-        let text = policy.to_cedar().unwrap_or_default();
-        let rest = file.text.get(from..).unwrap_or_default();
-        let at = from.saturating_add(rest.find(&text).unwrap_or(0));
-        from = at.saturating_add(text.len());
-        placed.push((Place::at(&file.text, at), policy));
-    }
-    placed
+    let mut finder = Finder::new(&file.text);
+    policies
+        .into_iter()
+        .map(|policy| {
+            let text = policy.to_cedar().unwrap_or_default();
+            (finder.find(&text), policy)
+        })
+        .collect()
 }

@@ -17,13 +17,17 @@ pub struct Place {
 }
 
 impl Place {
+    const START: Self = Self { line: 1, column: 1 };
+
     /// The place `offset` bytes into `text`.
     pub(crate) fn at(text: &str, offset: usize) -> Self {
-        let mut place = Self { line: 1, column: 1 };
-        for (index, character) in text.char_indices() {
-            if index >= offset {
-                break;
-            }
+        Self::START.after(text.get(..offset).unwrap_or(text))
+    }
+
+    /// The place after a text that begins here.
+    fn after(self, text: &str) -> Self {
+        let mut place = self;
+        for character in text.chars() {
             if character == '\n' {
                 place.line = place.line.saturating_add(1);
                 place.column = 1;
@@ -32,6 +36,31 @@ impl Place {
             }
         }
         place
+    }
+}
+
+/// Finds texts one after the other and their places, reading the whole once.
+pub(crate) struct Finder<'a> {
+    rest: &'a str,
+    place: Place,
+}
+
+impl<'a> Finder<'a> {
+    pub(crate) fn new(text: &'a str) -> Self {
+        Self {
+            rest: text,
+            place: Place::START,
+        }
+    }
+
+    /// Where `part` begins, behind the part that was asked for before.
+    pub(crate) fn find(&mut self, part: &str) -> Place {
+        let (before, _) = self.rest.split_once(part).unwrap_or(("", ""));
+        let begins = self.place.after(before);
+        self.place = begins.after(part);
+        let behind = before.len().saturating_add(part.len());
+        self.rest = self.rest.get(behind..).unwrap_or_default();
+        begins
     }
 }
 
@@ -159,6 +188,13 @@ mod tests {
         assert_eq!(Place::at(text, 3), Place { line: 1, column: 3 });
         assert_eq!(Place::at(text, 7), Place { line: 2, column: 1 });
         assert_eq!(Place::at(text, 999), Place { line: 2, column: 4 });
+    }
+
+    #[test]
+    fn parts_are_found_in_turn_even_when_they_are_alike() {
+        let mut finder = Finder::new("x\nab\n  ab");
+        assert_eq!(finder.find("ab"), Place { line: 2, column: 1 });
+        assert_eq!(finder.find("ab"), Place { line: 3, column: 3 });
     }
 
     #[test]

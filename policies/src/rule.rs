@@ -16,6 +16,9 @@ pub(crate) const REPOSITORY_ID: &str = "principal.repository.id";
 /// The attribute that says what the repository is called.
 pub(crate) const REPOSITORY_PATH: &str = "principal.repository.path";
 
+/// The attribute that says which file the event started.
+pub(crate) const WORKFLOW_REF: &str = "principal.workflow.top_ref";
+
 /// Which actions a rule's head names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Actions {
@@ -31,6 +34,16 @@ impl Actions {
             Self::All => true,
             Self::Named(names) => names.contains(action),
         }
+    }
+
+    /// Their names, as far as they are named.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &String> {
+        match self {
+            Self::All => None,
+            Self::Named(names) => Some(names),
+        }
+        .into_iter()
+        .flatten()
     }
 }
 
@@ -132,6 +145,11 @@ impl Rule {
             .get(attribute)
             .is_none_or(|texts| texts.contains(text))
     }
+
+    /// A text with the rule that it is about.
+    pub(crate) fn signed(&self, text: &str) -> String {
+        format!("{text} ({}, `{}`)", self.file, self.id)
+    }
 }
 
 fn actions_of(
@@ -194,7 +212,7 @@ fn leading_pins(conditions: &[Condition]) -> Pins {
 }
 
 /// `principal.repository.id == "2002"`, either way round, or `["1", "2"].contains(...)`.
-fn pin(condition: &Condition) -> Option<(String, BTreeSet<String>)> {
+pub(crate) fn pin(condition: &Condition) -> Option<(String, BTreeSet<String>)> {
     let Expr::BinaryOp { op, left, right } = condition.expr.as_ref() else {
         return None;
     };
@@ -226,6 +244,18 @@ pub(crate) fn attribute(expr: &Expr) -> Option<String> {
         Expr::GetAttr { expr, attr } => Some(format!("{}.{attr}", attribute(expr)?)),
         _ => None,
     }
+}
+
+/// Whether an expression asks if something is told at all.
+pub(crate) fn is_has(expr: &Expr) -> bool {
+    matches!(
+        expr,
+        Expr::HasAttr { .. }
+            | Expr::BinaryOp {
+                op: BinaryOp::HasTag,
+                ..
+            }
+    )
 }
 
 /// The text of a literal: a string's, or the name of one of an enumeration's entities.

@@ -34,7 +34,7 @@ impl Slices {
     /// When two rules have one id.
     pub(crate) fn of<'a>(
         rules: impl IntoIterator<Item = &'a Rule>,
-    ) -> Result<Self, PolicySetError> {
+    ) -> Result<Self, Box<PolicySetError>> {
         let mut slices = Self::default();
         for rule in rules {
             for whose in whose(rule) {

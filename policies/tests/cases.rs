@@ -89,14 +89,21 @@ fn wrong_with(case: &Case, policies: &jitney_policies::CedarPolicies) -> Option<
     })
 }
 
-fn run(suite: &str) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let text = std::fs::read_to_string(folder.join("tests/cases").join(suite)).unwrap();
-    let suite: Suite = toml::from_str(&text).unwrap();
+fn folder() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn suite(name: &str) -> Suite {
+    let text = std::fs::read_to_string(folder().join("tests/cases").join(name)).unwrap();
+    toml::from_str(&text).unwrap()
+}
+
+fn run(name: &str) {
+    let suite = suite(name);
     let (name, policy) = match (suite.policy, suite.policy_file) {
         (Some(policy), None) => ("test.cedar".to_owned(), policy),
         (None, Some(name)) => {
-            let text = std::fs::read_to_string(folder.join(&name)).unwrap();
+            let text = std::fs::read_to_string(folder().join(&name)).unwrap();
             (name, text)
         }
         other => panic!("give the rules or their file, not {other:?}"),
@@ -123,4 +130,39 @@ fn guardrails_refuse_what_a_rule_allows() {
 #[test]
 fn the_starter_policy_means_one_job() {
     run("starter.toml");
+}
+
+#[test]
+fn a_job_is_told_what_was_seen_and_what_was_expected() {
+    run("explanations.toml");
+}
+
+#[test]
+fn every_guardrail_refuses_something_by_itself_and_is_in_the_readme() {
+    let guardrails = include_str!("../guardrails.cedar");
+    let readme = include_str!("../README.md");
+    let cases = suite("guardrails.toml").case;
+    let ids: Vec<&str> = guardrails
+        .split("@id(\"")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+        .collect();
+    assert!(ids.len() >= 6, "{ids:?}");
+    for id in ids {
+        let alone = cases
+            .iter()
+            .any(|case| case.verdict == Verdict::Deny && case.rules == [id]);
+        assert!(alone, "no case for {id}");
+        assert!(readme.contains(&format!("| `{id}` |")), "{id}");
+    }
+}
+
+#[test]
+fn the_rule_of_the_readme_allows_the_deploy_job() {
+    let readme = include_str!("../README.md");
+    let rule = readme.split("```cedar\n").nth(1).unwrap();
+    let rule = rule.split("```").next().unwrap();
+    let policies = world::load(vec![world::file("readme.cedar", rule)]).unwrap();
+    let decision = Asking::default().ask(&policies);
+    assert_eq!(decision.verdict, Verdict::Allow);
 }

@@ -53,6 +53,10 @@ pub fn merged(base: Value, change: &Value) -> Value {
     match (base, change) {
         (Value::Object(mut base), Value::Object(change)) => {
             for (name, value) in change {
+                if value.is_null() {
+                    base.remove(name);
+                    continue;
+                }
                 let old = base.remove(name).unwrap_or(Value::Null);
                 base.insert(name.clone(), merged(old, value));
             }
@@ -107,6 +111,10 @@ impl Asking {
     }
 
     pub fn ask(&self, policies: &CedarPolicies) -> Decision {
+        self.with_question(|question| policies.decide(question))
+    }
+
+    pub fn with_question<T>(&self, use_it: impl FnOnce(&Question<'_>) -> T) -> T {
         let principal = Principal {
             job: serde_json::from_value(self.job.clone()).expect("a job"),
             token: TokenFacts {
@@ -129,7 +137,7 @@ impl Asking {
             .iter()
             .map(|scope| resolve(&scope.parse().unwrap(), &inventory(), &catalogue()).unwrap())
             .collect();
-        policies.decide(&Question {
+        use_it(&Question {
             principal: &principal,
             wanted: &wanted,
             ttl: self.ttl,
