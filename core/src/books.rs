@@ -302,6 +302,30 @@ pub enum FoundRequest {
     Closed(Box<Closed>),
 }
 
+impl FoundRequest {
+    /// What never changes about it.
+    #[must_use]
+    pub fn terms(&self) -> &crate::request::Terms {
+        match self {
+            Self::Pending(request) => request.terms(),
+            Self::Granting(request) => request.terms(),
+            Self::Granted(request) => request.terms(),
+            Self::Closed(request) => request.terms(),
+        }
+    }
+
+    /// The state's name.
+    #[must_use]
+    pub const fn state(&self) -> &'static str {
+        match self {
+            Self::Pending(_) => "pending",
+            Self::Granting(_) => "granting",
+            Self::Granted(_) => "granted",
+            Self::Closed(_) => "closed",
+        }
+    }
+}
+
 /// What is open in a lane.
 #[derive(Debug)]
 pub struct OpenLane {

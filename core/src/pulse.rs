@@ -1,0 +1,75 @@
+//! Signs of life. Beats are kept in memory and reach the ledger only when it asks: a lease is due
+//! at the end of its silence, and whoever drives it then looks here first.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use crate::id::LeaseId;
+use crate::time::Timestamp;
+
+/// What was heard of jobs since this process was ready to hear.
+#[derive(Debug, Default)]
+pub struct Pulse {
+    heard: Mutex<Heard>,
+}
+
+#[derive(Debug, Default)]
+struct Heard {
+    /// Silence before this moment is the broker's, not the job's.
+    ready_since: Timestamp,
+    last: HashMap<LeaseId, Timestamp>,
+}
+
+impl Pulse {
+    /// From now on beats can be heard. Called when the broker listens, and again whenever it had
+    /// been deaf.
+    pub fn ready(&self, now: Timestamp) {
+        self.with(|heard| heard.ready_since = now);
+    }
+
+    /// A job gave a sign of life.
+    pub fn beat(&self, lease: LeaseId, now: Timestamp) {
+        self.with(|heard| heard.last.insert(lease, now));
+    }
+
+    /// Since when a job may be called silent: its last sign of life, or the moment from which it
+    /// could be heard.
+    #[must_use]
+    pub fn silent_since(&self, lease: LeaseId, written_down: Timestamp) -> Timestamp {
+        self.with(|heard| {
+            let last = heard.last.get(&lease).copied().unwrap_or_default();
+            last.max(written_down).max(heard.ready_since)
+        })
+    }
+
+    /// The lease is over.
+    pub fn forget(&self, lease: LeaseId) {
+        self.with(|heard| heard.last.remove(&lease));
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut Heard) -> T) -> T {
+        // A map of times is whole whatever a panicking thread was doing with it.
+        work(&mut self.heard.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_counts_only_while_somebody_could_hear() {
+        let pulse = Pulse::default();
+        let lease = LeaseId::fresh();
+        let at = Timestamp::from_seconds;
+        pulse.ready(at(100));
+        assert_eq!(pulse.silent_since(lease, at(10)), at(100));
+        pulse.beat(lease, at(130));
+        assert_eq!(pulse.silent_since(lease, at(10)), at(130));
+        assert_eq!(pulse.silent_since(lease, at(140)), at(140));
+        pulse.ready(at(200));
+        assert_eq!(pulse.silent_since(lease, at(140)), at(200));
+        pulse.forget(lease);
+        assert_eq!(pulse.silent_since(lease, at(250)), at(250));
+    }
+}

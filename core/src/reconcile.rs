@@ -1,0 +1,409 @@
+//! The reconciler: brings the clouds to what the ledger says. It takes no hints.
+//!
+//! Whatever is due is found by its due time, and a lane is driven one step: intents without an
+//! answer are doubted, leases whose time is up or whose job is silent are ended, what is under
+//! revocation is revoked, and what must stay in force is kept in force. The happy path, a crash,
+//! a restart and the background all come through here.
+
+use core::time::Duration;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, PoisonError};
+
+use futures_util::future::join_all;
+
+use crate::adapter::{Epoch, Revocations};
+use crate::audit::{Entry, Event};
+use crate::books::{FoundLease, FoundRequest, OpenLane, Recorded, Step};
+use crate::evidence::Hold;
+use crate::fault::{Fault, FaultKind};
+use crate::id::RequestId;
+use crate::lease::{Active, End, Ended, Looked, Revoking};
+use crate::ledger::{CannotRead, CommitError, Fence, Transaction};
+use crate::plan::LaneId;
+use crate::request::{Closed, Granted};
+use crate::time::Timestamp;
+use crate::usecase::Core;
+
+/// How long a hand owns a lane before it must claim it again.
+const CLAIM: Duration = Duration::from_secs(60);
+/// How soon a request with leases still open is looked at again.
+const REQUEST_PAUSE: Duration = Duration::from_secs(60);
+/// The first and the longest pause of a lane whose cloud does not answer.
+const LANE_PAUSE_MIN: Duration = Duration::from_secs(1);
+const LANE_PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// What this process remembers of the lanes it drives. Forgetting it costs a claim, never a lease.
+#[derive(Debug)]
+pub struct Lanes {
+    hand: String,
+    driven: Mutex<HashMap<LaneId, Driven>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Driven {
+    epoch: Epoch,
+    owned_until: Timestamp,
+    failures: u32,
+    not_before: Timestamp,
+}
+
+impl Lanes {
+    /// The lanes of one process; `hand` names it among all brokers and is never used again.
+    #[must_use]
+    pub fn of(hand: String) -> Self {
+        Self {
+            hand,
+            driven: Mutex::new(HashMap::new()),
+        }
+    }
+
+    /// The name of this process among all brokers.
+    #[must_use]
+    pub fn hand(&self) -> &str {
+        &self.hand
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut HashMap<LaneId, Driven>) -> T) -> T {
+        work(&mut self.driven.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn owned(&self, lane: &LaneId, now: Timestamp) -> Option<Epoch> {
+        let half = CLAIM / 2;
+        self.with(|driven| driven.get(lane).copied())
+            .filter(|lane| lane.owned_until > now.plus(half))
+            .map(|lane| lane.epoch)
+    }
+
+    fn claimed(&self, lane: &LaneId, epoch: Epoch, owned_until: Timestamp) {
+        self.with(|driven| {
+            let fresh = Driven {
+                epoch,
+                owned_until,
+                failures: 0,
+                not_before: Timestamp::default(),
+            };
+            let known = driven.entry(lane.clone()).or_insert(fresh);
+            (known.epoch, known.owned_until) = (epoch, owned_until);
+        });
+    }
+
+    fn lost(&self, lane: &LaneId) {
+        self.with(|driven| driven.remove(lane));
+    }
+
+    fn failed(&self, lane: &LaneId, after: Option<Duration>, now: Timestamp) {
+        self.with(|driven| {
+            if let Some(lane) = driven.get_mut(lane) {
+                let doubled = 1_u32.checked_shl(lane.failures).unwrap_or(u32::MAX);
+                let pause = LANE_PAUSE_MIN
+                    .saturating_mul(doubled)
+                    .max(after.unwrap_or_default());
+                lane.failures = lane.failures.saturating_add(1);
+                lane.not_before = now.plus(pause.min(LANE_PAUSE_MAX));
+            }
+        });
+    }
+
+    fn answered(&self, lane: &LaneId) {
+        self.with(|driven| {
+            if let Some(lane) = driven.get_mut(lane) {
+                (lane.failures, lane.not_before) = (0, Timestamp::default());
+            }
+        });
+    }
+
+    fn resting(&self, lane: &LaneId, now: Timestamp) -> bool {
+        self.with(|driven| driven.get(lane).is_some_and(|lane| now < lane.not_before))
+    }
+}
+
+/// Why a lane could not be driven to its end this time. It stays due.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Stumble {
+    /// The ledger cannot be read.
+    #[error(transparent)]
+    Read(#[from] CannotRead),
+    /// The ledger did not take what was found.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    /// The lane's target is not set up in this broker.
+    #[error("lane `{0}` is due, but its target is not in this broker's configuration")]
+    NoAdapter(LaneId),
+    /// The cloud did not do it.
+    #[error("the cloud did not end what is due in lane `{lane}`: {fault}")]
+    Cloud {
+        /// The lane.
+        lane: LaneId,
+        /// The fault's code and what the log should say.
+        fault: String,
+    },
+}
+
+impl Core {
+    /// Drives everything that is due, at most `budget` lanes, and says when to come again. What
+    /// went wrong is given back for the log; it stays due.
+    pub async fn turn(&self, now: Timestamp, budget: u32) -> (Option<Timestamp>, Vec<Stumble>) {
+        let lanes = match self.due_lanes(now, budget).await {
+            Ok(lanes) => lanes,
+            Err(error) => return (None, vec![error.into()]),
+        };
+        let driven = join_all(lanes.iter().map(|lane| self.drive(lane))).await;
+        let mut stumbles: Vec<Stumble> = driven.into_iter().filter_map(Result::err).collect();
+        stumbles.extend(self.close_due_requests(now, budget).await.err());
+        match self.books.ledger().next_due().await {
+            Ok(next) => (next, stumbles),
+            Err(error) => {
+                stumbles.push(error.into());
+                (None, stumbles)
+            }
+        }
+    }
+
+    /// The lanes in which something is due and which are not resting after a failure.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn due_lanes(&self, now: Timestamp, budget: u32) -> Result<Vec<LaneId>, CannotRead> {
+        let mut lanes = self.books.ledger().due_lanes(now, budget).await?;
+        lanes.retain(|lane| !self.lanes.resting(lane, now));
+        Ok(lanes)
+    }
+
+    /// Drives one lane one step.
+    ///
+    /// # Errors
+    /// A [`Stumble`]; whatever was due stays due.
+    pub async fn drive(&self, lane: &LaneId) -> Result<(), Stumble> {
+        let now = self.clock.now();
+        let Some(epoch) = self.claim(lane, now).await? else {
+            return Ok(());
+        };
+        let open = self.books.lane(lane, now).await?;
+        let (revoking, holds) = self.end_what_is_due(lane, epoch, open, now).await?;
+        let over = self.revoke(lane, epoch, revoking, holds).await?;
+        for lease in &over {
+            self.pulse.forget(lease.terms().id);
+        }
+        let requests: BTreeSet<RequestId> =
+            over.iter().map(|lease| lease.terms().request).collect();
+        self.close_requests(requests).await
+    }
+
+    async fn claim(&self, lane: &LaneId, now: Timestamp) -> Result<Option<Epoch>, Stumble> {
+        if let Some(epoch) = self.lanes.owned(lane, now) {
+            return Ok(Some(epoch));
+        }
+        let until = now.plus(CLAIM);
+        let claimed = self
+            .books
+            .ledger()
+            .claim_lane(lane, self.lanes.hand(), now, until)
+            .await?;
+        if let Some(epoch) = claimed {
+            self.lanes.claimed(lane, epoch, until);
+        }
+        Ok(claimed)
+    }
+
+    /// Turns every due intent and every lease that is over into one under revocation.
+    async fn end_what_is_due(
+        &self,
+        lane: &LaneId,
+        epoch: Epoch,
+        open: OpenLane,
+        now: Timestamp,
+    ) -> Result<(Vec<Recorded<Revoking>>, Vec<Hold>), Stumble> {
+        let mut revoking = Vec::new();
+        let mut ending: Vec<Step<Revoking>> = Vec::new();
+        let mut alive: Vec<Step<Active>> = Vec::new();
+        for lease in open.leases {
+            match lease {
+                FoundLease::Revoking(lease) => revoking.push(lease),
+                FoundLease::Doubtful(lease) => ending.push(lease.doubted(now)),
+                FoundLease::Active(lease) => match self.why_over(&lease, now) {
+                    Ok(why) => ending.push(lease.ending(why, now)),
+                    Err(heard_at) => alive.push(lease.alive(heard_at)),
+                },
+                FoundLease::Ended(_) => {}
+            }
+        }
+        if !ending.is_empty() || !alive.is_empty() {
+            let also = fenced(lane, epoch);
+            let (ended, _) = self.record_in_lane(lane, (ending, alive), also).await?;
+            revoking.extend(ended);
+        }
+        Ok((revoking, open.holds))
+    }
+
+    /// Why an active lease is over, or when its job was last heard.
+    fn why_over(&self, lease: &Recorded<Active>, now: Timestamp) -> Result<End, Timestamp> {
+        if now >= lease.ends_at() {
+            return Ok(End::Expired);
+        }
+        let heard_at = self.pulse.silent_since(lease.terms().id, lease.alive_at());
+        if now >= heard_at.plus(self.books.silence()) {
+            Ok(End::Silent)
+        } else {
+            Err(heard_at)
+        }
+    }
+
+    /// Asks the adapter to end what is due and to keep ended what is held, and records what it
+    /// found.
+    async fn revoke(
+        &self,
+        lane: &LaneId,
+        epoch: Epoch,
+        revoking: Vec<Recorded<Revoking>>,
+        holds: Vec<Hold>,
+    ) -> Result<Vec<Recorded<Ended>>, Stumble> {
+        let now = self.clock.now();
+        let (held, spent): (Vec<Hold>, Vec<Hold>) =
+            holds.into_iter().partition(|hold| hold.until > now);
+        if revoking.is_empty() && spent.is_empty() {
+            return Ok(Vec::new());
+        }
+        let adapter = self
+            .adapters
+            .get(&lane.target)
+            .ok_or_else(|| Stumble::NoAdapter(lane.clone()))?;
+        let answer = adapter.revoke(lane, epoch, &revoking, &held).await;
+        let now = self.clock.now();
+        let mut also = fenced(lane, epoch);
+        let trouble = match &answer {
+            Ok(_) => {
+                self.lanes.answered(lane);
+                // Spent holds go only after the cloud was brought to a state without them.
+                also.entries
+                    .extend(spent.iter().map(|hold| dropped(hold, now)));
+                also.holds_dropped = spent;
+                None
+            }
+            Err(fault) => {
+                self.lanes.failed(lane, retry_after(fault), now);
+                Some(format!("{}: {}", fault.code, fault.logged))
+            }
+        };
+        let (over, again) = conclude(revoking, answer, now);
+        let (over, _) = self.record_in_lane(lane, (over, again), also).await?;
+        match trouble {
+            Some(fault) => Err(Stumble::Cloud {
+                lane: lane.clone(),
+                fault,
+            }),
+            None => Ok(over),
+        }
+    }
+
+    async fn record_in_lane<R: crate::books::Record>(
+        &self,
+        lane: &LaneId,
+        record: R,
+        also: Transaction,
+    ) -> Result<R::Recorded, Stumble> {
+        let recorded = self.books.record_with(record, also).await;
+        if let Err(CommitError::Fenced(_)) = &recorded {
+            self.lanes.lost(lane);
+        }
+        Ok(recorded?)
+    }
+
+    /// Closes those of the requests whose leases have all ended.
+    async fn close_requests(&self, requests: BTreeSet<RequestId>) -> Result<(), Stumble> {
+        let mut steps = Vec::new();
+        for id in requests {
+            if let Some(FoundRequest::Granted(request)) = self.books.request(id).await?
+                && self.all_ended(id).await?
+            {
+                steps.push(request.done(self.clock.now()));
+            }
+        }
+        if !steps.is_empty() {
+            let _: Vec<Recorded<Closed>> = self.books.record(steps).await?;
+        }
+        Ok(())
+    }
+
+    async fn all_ended(&self, id: RequestId) -> Result<bool, CannotRead> {
+        let leases = self.books.leases_of(id).await?;
+        Ok(leases
+            .iter()
+            .all(|lease| matches!(lease, FoundLease::Ended(_))))
+    }
+
+    /// Looks at requests whose time has come: nobody answered, a process died while granting, or
+    /// the last lease ended while nobody looked.
+    ///
+    /// # Errors
+    /// A [`Stumble`]; the requests stay due.
+    pub async fn close_due_requests(&self, now: Timestamp, budget: u32) -> Result<(), Stumble> {
+        let mut closed: Vec<Step<Closed>> = Vec::new();
+        let mut open: Vec<Step<Granted>> = Vec::new();
+        for request in self.books.due_requests(now, budget).await? {
+            match request {
+                FoundRequest::Pending(request) => closed.push(request.timed_out(now)),
+                FoundRequest::Granting(request) => {
+                    closed.push(request.not_granted("interrupted", now));
+                }
+                FoundRequest::Granted(request) if self.all_ended(request.terms().id).await? => {
+                    closed.push(request.done(now));
+                }
+                FoundRequest::Granted(request) => open.push(request.still_open(REQUEST_PAUSE, now)),
+                FoundRequest::Closed(_) => {}
+            }
+        }
+        if !closed.is_empty() || !open.is_empty() {
+            self.books.record((closed, open)).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What each lease under revocation comes to. One that the adapter does not mention is treated
+/// like one whose call had no answer: it is looked at again.
+fn conclude(
+    revoking: Vec<Recorded<Revoking>>,
+    answer: Result<Revocations, Fault>,
+    now: Timestamp,
+) -> (Vec<Step<Ended>>, Vec<Step<Revoking>>) {
+    let (mut over, mut again) = (Vec::new(), Vec::new());
+    for lease in revoking {
+        let found = match &answer {
+            Ok(found) => found.get(&lease.terms().id).cloned(),
+            Err(fault) => Some(Err(fault.clone())),
+        };
+        match found {
+            Some(Ok(revocation)) => match lease.looked(revocation, now) {
+                Looked::Over(step) => over.push(step),
+                Looked::Again(step) => again.push(step),
+            },
+            Some(Err(fault)) => again.push(lease.stumbled(retry_after(&fault), now)),
+            None => again.push(lease.stumbled(None, now)),
+        }
+    }
+    (over, again)
+}
+
+const fn retry_after(fault: &Fault) -> Option<Duration> {
+    match fault.kind {
+        FaultKind::Retryable { after } => after,
+        FaultKind::Ambiguous | FaultKind::Permanent => None,
+    }
+}
+
+fn fenced(lane: &LaneId, epoch: Epoch) -> Transaction {
+    Transaction {
+        fences: vec![Fence {
+            lane: lane.clone(),
+            epoch,
+        }],
+        ..Transaction::default()
+    }
+}
+
+fn dropped(hold: &Hold, now: Timestamp) -> Entry {
+    Entry::new(now, Event::HoldDropped)
+        .lease(hold.lease)
+        .field("handle", &hold.handle)
+        .field("lane", &hold.lane)
+}

@@ -1,0 +1,227 @@
+//! What a job may do with a lease it has: show that it lives, renew it, give it back.
+
+use core::time::Duration;
+
+use super::Core;
+use crate::books::{FoundLease, FoundRequest, Recorded};
+use crate::catalogue::resolve;
+use crate::credential::Credential;
+use crate::decision::{Question, Verdict};
+use crate::id::{LeaseId, RequestId};
+use crate::lease::{Active, End, Terms};
+use crate::ledger::CommitError;
+use crate::principal::{JobKey, KeyThumbprint};
+use crate::refusal::Refusal;
+use crate::time::Timestamp;
+
+/// How often a call is tried again when somebody else changed the lease in between.
+const ATTEMPTS_MAX: u32 = 4;
+
+/// How the caller showed that the lease is theirs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Proof {
+    /// By the key that the lease is bound to.
+    Key(KeyThumbprint),
+    /// By a fresh CI token of the same job. A CI's post step is another process and has no key.
+    Job(JobKey),
+}
+
+impl Proof {
+    fn shows(&self, terms: &Terms) -> bool {
+        match self {
+            Self::Key(thumbprint) => terms.key == *thumbprint,
+            Self::Job(job) => terms.owner.job == job.as_str(),
+        }
+    }
+}
+
+/// What a job learns when it shows that it lives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Beat {
+    /// The lease's state.
+    pub state: &'static str,
+    /// When it ends unless it is renewed; absent when it is no longer active.
+    pub ends_at: Option<Timestamp>,
+    /// When the job should be heard again at the latest.
+    pub silence: Duration,
+}
+
+impl Core {
+    /// A lease, for whoever shows that it is theirs.
+    ///
+    /// # Errors
+    /// `not_found` when it is not, or does not exist.
+    pub async fn lease(&self, id: LeaseId, proof: &Proof) -> Result<FoundLease, Refusal> {
+        let lease = self.books.lease(id).await?.ok_or_else(Refusal::not_found)?;
+        if proof.shows(lease.terms()) {
+            Ok(lease)
+        } else {
+            Err(Refusal::not_found())
+        }
+    }
+
+    /// A request with its leases, for whoever shows that it is theirs.
+    ///
+    /// # Errors
+    /// `not_found` when it is not, or does not exist.
+    pub async fn request(
+        &self,
+        id: RequestId,
+        proof: &Proof,
+    ) -> Result<(FoundRequest, Vec<FoundLease>), Refusal> {
+        let request = self
+            .books
+            .request(id)
+            .await?
+            .ok_or_else(Refusal::not_found)?;
+        let principal = &request.terms().principal;
+        let theirs = match proof {
+            Proof::Key(thumbprint) => principal.key == *thumbprint,
+            Proof::Job(job) => principal.job.key == *job,
+        };
+        if !theirs {
+            return Err(Refusal::not_found());
+        }
+        Ok((request, self.books.leases_of(id).await?))
+    }
+
+    /// Hears a sign of life.
+    ///
+    /// # Errors
+    /// `not_found` when the lease is not the caller's.
+    pub async fn beat(&self, id: LeaseId, proof: &Proof) -> Result<Beat, Refusal> {
+        let lease = self.lease(id, proof).await?;
+        let ends_at = match &lease {
+            FoundLease::Active(active) => {
+                self.pulse.beat(id, self.clock.now());
+                Some(active.ends_at())
+            }
+            FoundLease::Doubtful(_) | FoundLease::Revoking(_) | FoundLease::Ended(_) => None,
+        };
+        Ok(Beat {
+            state: lease.state(),
+            ends_at,
+            silence: self.books.silence(),
+        })
+    }
+
+    /// Gives a lease back. Doing so again changes nothing.
+    ///
+    /// # Errors
+    /// `not_found` when it is not the caller's; a ledger that cannot be used.
+    pub async fn release(&self, id: LeaseId, proof: &Proof) -> Result<FoundLease, Refusal> {
+        for _ in 0..ATTEMPTS_MAX {
+            let lease = self.lease(id, proof).await?;
+            match self.end(lease, End::Released).await {
+                Ok(lease) => return Ok(lease),
+                Err(CommitError::Conflict(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(
+            Refusal::new("try_again", "the lease is being changed by somebody else")
+                .retry(Duration::from_secs(1)),
+        )
+    }
+
+    /// Ends every lease of a request, for a reason of the broker's own.
+    ///
+    /// # Errors
+    /// A ledger that cannot be used; then the leases fall due and end all the same.
+    pub async fn end_request(&self, id: RequestId, why: End) -> Result<(), Refusal> {
+        for lease in self.books.leases_of(id).await? {
+            match self.end(lease, why).await {
+                Ok(_) | Err(CommitError::Conflict(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    async fn end(&self, lease: FoundLease, why: End) -> Result<FoundLease, CommitError> {
+        let now = self.clock.now();
+        let revoking = match lease {
+            FoundLease::Active(active) => self.books.record(active.ending(why, now)).await?,
+            FoundLease::Doubtful(doubtful) => self.books.record(doubtful.doubted(now)).await?,
+            over @ (FoundLease::Revoking(_) | FoundLease::Ended(_)) => return Ok(over),
+        };
+        self.pulse.forget(revoking.terms().id);
+        Ok(FoundLease::Revoking(revoking))
+    }
+
+    /// Prolongs a lease: raises its end in the ledger first, then mints again under the same
+    /// handle. The policy is asked again with what is known of the job.
+    ///
+    /// # Errors
+    /// `lease_ended`, `at_absolute_end`, `denied`, a cloud's fault, or a ledger that cannot be
+    /// used. The lease is then as it was, or at worst believed to live longer than it does.
+    pub async fn renew(
+        &self,
+        id: LeaseId,
+        proof: &Proof,
+    ) -> Result<(Recorded<Active>, Credential), Refusal> {
+        let FoundLease::Active(active) = self.lease(id, proof).await? else {
+            return Err(Refusal::new("lease_ended", "the lease is no longer active"));
+        };
+        self.still_allowed(&active).await?;
+        let now = self.clock.now();
+        let step = active
+            .renewing(self.answer_by(now), now)
+            .map_err(|(_, why)| Refusal::new("at_absolute_end", why.to_string()))?;
+        let raised = self.books.record(step).await?;
+        let adapter = self.adapter(&raised.terms().plan.lane.target)?;
+        let elevation = adapter
+            .renew(&raised)
+            .await
+            .map_err(|fault| Refusal::of_fault(&fault))?;
+        let expires_at = elevation.credential.expires_at();
+        if expires_at > raised.exposed_until {
+            // A credential that outlives what the ledger knows of would be forgotten alive.
+            return Err(
+                Refusal::new("not_granted", "the cloud gave more time than was asked for").logged(
+                    format!(
+                        "lease {id}: the credential expires at {expires_at}, after {}",
+                        raised.exposed_until
+                    ),
+                ),
+            );
+        }
+        self.pulse.beat(id, self.clock.now());
+        Ok((raised, elevation.credential))
+    }
+
+    async fn still_allowed(&self, lease: &Recorded<Active>) -> Result<(), Refusal> {
+        let terms = lease.terms();
+        let request = self
+            .books
+            .request(terms.request)
+            .await?
+            .ok_or_else(Refusal::not_found)?;
+        let asked = request.terms();
+        let mut wanted = Vec::new();
+        for scope in &asked.scopes {
+            wanted.push(resolve(scope, &self.inventory, &self.catalogue)?);
+        }
+        let decision = self.policy.decide(&Question {
+            principal: &asked.principal,
+            wanted: &wanted,
+            ttl: Duration::from_secs(u64::from(asked.ttl_seconds)),
+            reason: &asked.reason,
+            guarantees: Some(&terms.plan.guarantees),
+        });
+        match decision.verdict {
+            Verdict::Allow => Ok(()),
+            // An approval was given to this request, and what was approved has not changed.
+            Verdict::NeedsApproval if asked.decision.verdict == Verdict::NeedsApproval => Ok(()),
+            Verdict::Deny | Verdict::NeedsApproval => Err(Refusal {
+                reasons: decision.reasons,
+                rules: decision.rules,
+                logged: decision.notes.join("; "),
+                ..Refusal::new(
+                    "denied",
+                    "the policy has changed and no longer allows this lease",
+                )
+            }),
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! What a broker does for those who ask: submit a request, renew and release leases, hear beats.
+//!
+//! Use cases are async functions over ports. They hold no lock while they wait, and a process
+//! that dies anywhere inside one leaves behind a ledger from which [`crate::reconcile`] goes on.
+
+mod lease_calls;
+mod submit;
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub use lease_calls::{Beat, Proof};
+pub use submit::{Ask, Submission};
+
+use crate::adapter::Adapter;
+use crate::audit::{Checkpoint, SigningKey};
+use crate::books::Books;
+use crate::catalogue::{Catalogue, Inventory};
+use crate::decision::Decide;
+use crate::handle::StampKey;
+use crate::id::TargetName;
+use crate::pulse::Pulse;
+use crate::reconcile::Lanes;
+use crate::refusal::Refusal;
+use crate::time::{Clock, Timestamp};
+
+/// The numbers that bound what anybody may ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// How long a request lasts when the job does not say, in seconds.
+    pub ttl_seconds_default: u32,
+    /// The shortest and longest time a request may ask for, in seconds.
+    pub ttl_seconds_min: u32,
+    /// See [`ttl_seconds_min`](Self::ttl_seconds_min).
+    pub ttl_seconds_max: u32,
+    /// How long a lease lives without being renewed, in seconds: the longest a credential
+    /// outlives a job that nobody can reach.
+    pub window_seconds: u32,
+    /// How long to wait for the cloud's answer before the lease is doubted.
+    pub answer_within: Duration,
+    /// The most open leases and holds of one job.
+    pub leases_per_job_max: u32,
+    /// The most open leases and holds of one repository.
+    pub leases_per_repository_max: u32,
+    /// The most open leases and holds of one tenant.
+    pub leases_per_tenant_max: u32,
+    /// The longest reason, in characters.
+    pub reason_length_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            ttl_seconds_default: 900,
+            ttl_seconds_min: 60,
+            ttl_seconds_max: 3600,
+            window_seconds: 900,
+            answer_within: Duration::from_secs(20),
+            leases_per_job_max: 8,
+            leases_per_repository_max: 128,
+            leases_per_tenant_max: 1024,
+            reason_length_max: 512,
+        }
+    }
+}
+
+/// Everything a use case needs, behind ports.
+pub struct Core {
+    /// The ledger's typed face.
+    pub books: Books,
+    /// The adapter of each target.
+    pub adapters: BTreeMap<TargetName, Arc<dyn Adapter>>,
+    /// The active policy.
+    pub policy: Arc<dyn Decide>,
+    /// What the operator has.
+    pub inventory: Inventory,
+    /// What may be done with it.
+    pub catalogue: Catalogue,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// This installation's stamp.
+    pub stamp: StampKey,
+    /// The numbers that bound requests.
+    pub limits: Limits,
+    /// Signs of life.
+    pub pulse: Pulse,
+    /// The lanes that this process drives.
+    pub lanes: Lanes,
+}
+
+impl Core {
+    fn adapter(&self, target: &TargetName) -> Result<&Arc<dyn Adapter>, Refusal> {
+        self.adapters.get(target).ok_or_else(|| {
+            Refusal::new(
+                "cannot_plan",
+                "the resource's target is not set up in this broker",
+            )
+            .logged(format!(
+                "target `{target}` has no adapter: add it to the configuration's `targets`"
+            ))
+        })
+    }
+
+    fn answer_by(&self, now: Timestamp) -> Timestamp {
+        now.plus(self.limits.answer_within)
+    }
+
+    /// Signs the audit log as it stands, if it has grown since the last checkpoint.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read or written, or the checkpoint cannot be made.
+    pub async fn seal_audit_log(&self, key: &SigningKey) -> Result<(), CannotSeal> {
+        let ledger = self.books.ledger();
+        let frontier = ledger
+            .frontier()
+            .await
+            .map_err(|error| CannotSeal(error.to_string()))?;
+        let sealed = ledger
+            .checkpoints()
+            .await
+            .map_err(|error| CannotSeal(error.to_string()))?;
+        if frontier.size() == 0
+            || sealed
+                .last()
+                .is_some_and(|(size, _)| *size >= frontier.size())
+        {
+            return Ok(());
+        }
+        let note = Checkpoint::of(&frontier)
+            .sign(key)
+            .map_err(|error| CannotSeal(error.to_string()))?;
+        ledger
+            .store_checkpoint(frontier.size(), note.to_string())
+            .await
+            .map_err(|error| CannotSeal(error.to_string()))
+    }
+}
+
+/// Why the audit log could not be sealed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the audit log could not be sealed: {0}")]
+pub struct CannotSeal(String);

@@ -1,0 +1,542 @@
+//! Submitting a request: decide, record the intent, call, record the answer, and only then give.
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+
+use aws_lc_rs::digest;
+use futures_util::future::join_all;
+
+use super::Core;
+use crate::audit::{Entry, Event};
+use crate::books::Recorded;
+use crate::catalogue::{Wanted, resolve};
+use crate::credential::{Credential, Elevation};
+use crate::decision::{Decision, Question, Verdict};
+use crate::fault::Fault;
+use crate::guarantee::Guarantees;
+use crate::id::{LeaseId, RequestId, TargetName};
+use crate::lease::{self, Active, Elevating, End, intend};
+use crate::ledger::{Budget, CommitError, OnceUse, Owner, Share, Transaction};
+use crate::plan::{CannotPlan, Order, Plan};
+use crate::principal::{OnceKey, Principal};
+use crate::refusal::Refusal;
+use crate::request::{self, Granting, Quorum, Submitted};
+use crate::scope::{SCOPES_MAX, Scope};
+use crate::time::Timestamp;
+
+/// How long people may take to answer.
+const APPROVAL_TIME: Duration = Duration::from_secs(30 * 60);
+/// The longest idempotency key, in bytes.
+const IDEMPOTENCY_KEY_LENGTH_MAX: usize = 64;
+
+/// What a job asks for.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    /// Who asks.
+    pub principal: Principal,
+    /// For what: 1 to 16 scopes.
+    pub scopes: Vec<Scope>,
+    /// For how long, in seconds; the default when absent.
+    pub ttl_seconds: Option<u32>,
+    /// Why, in the job's own words.
+    pub reason: String,
+    /// The client's name for this wish: asked again under the same name, it is the same request.
+    pub idempotency_key: String,
+}
+
+/// What became of a request.
+#[derive(Debug)]
+pub enum Submission {
+    /// Every lease is active, and here are its credentials. They exist nowhere else.
+    Granted {
+        /// The request.
+        request: RequestId,
+        /// What the policy said.
+        decision: Decision,
+        /// Its leases, each with its credential.
+        leases: Vec<(Recorded<Active>, Credential)>,
+    },
+    /// A person must say yes first.
+    Pending {
+        /// The request.
+        request: RequestId,
+        /// What the policy said.
+        decision: Decision,
+    },
+    /// The same wish was submitted before. Its credentials were given to whoever asked first;
+    /// renewing a lease gives new ones.
+    Repeated {
+        /// The request.
+        request: RequestId,
+    },
+}
+
+/// A request with its plans, before the policy is asked.
+struct Draft {
+    id: RequestId,
+    owner: Owner,
+    wanted: Vec<Wanted>,
+    ttl_seconds: u32,
+    leases: Vec<(LeaseId, Vec<Scope>, Result<Plan, CannotPlan>)>,
+}
+
+impl Draft {
+    /// The weakest guarantee over all plans, when there is a plan for every target.
+    fn guarantees(&self) -> Option<Guarantees> {
+        let mut plans = self.leases.iter().map(|(_, _, plan)| plan.as_ref().ok());
+        let first = plans.next()??.guarantees.clone();
+        plans.try_fold(first, |weakest, plan| {
+            let next = &plan?.guarantees;
+            Some(Guarantees {
+                ttl_seconds_min: weakest.ttl_seconds_min.max(next.ttl_seconds_min),
+                ttl_seconds_max: weakest.ttl_seconds_max.min(next.ttl_seconds_max),
+                recall: weakest.recall.weaker(next.recall),
+                ends_by_itself: weakest.ends_by_itself && next.ends_by_itself,
+                because: [weakest.because, next.because.clone()].concat(),
+            })
+        })
+    }
+}
+
+impl Core {
+    /// Submits a request.
+    ///
+    /// # Errors
+    /// A [`Refusal`] with its code: bad input, a denial, a replay, a full budget, a cloud's fault,
+    /// or a ledger that cannot be used. After any of them no privilege is left in the job's hands.
+    pub async fn submit(&self, ask: Ask) -> Result<Submission, Refusal> {
+        let ttl_seconds = self.check(&ask)?;
+        let uses = Uses::of(&ask);
+        if let Some(earlier) = self.asked_before(&ask, &uses).await? {
+            return Ok(earlier);
+        }
+        let now = self.clock.now();
+        let draft = self.draft(&ask, ttl_seconds)?;
+        let decision = self.policy.decide(&Question {
+            principal: &ask.principal,
+            wanted: &draft.wanted,
+            ttl: Duration::from_secs(u64::from(ttl_seconds)),
+            reason: &ask.reason,
+            guarantees: draft.guarantees().as_ref(),
+        });
+        let submitted = Submitted::new(request::Terms {
+            id: draft.id,
+            principal: ask.principal.clone(),
+            owner: draft.owner.clone(),
+            scopes: ask.scopes.clone(),
+            ttl_seconds,
+            reason: ask.reason.clone(),
+            submitted_at: now,
+            decision: decision.clone(),
+        });
+        match decision.verdict {
+            Verdict::Deny => Err(self.deny(submitted, &uses, draft.id, decision).await),
+            Verdict::NeedsApproval => self.park(submitted, &uses, draft.id, decision, now).await,
+            Verdict::Allow => {
+                self.grant(ask, submitted, &uses, draft, decision, now)
+                    .await
+            }
+        }
+    }
+
+    fn check(&self, ask: &Ask) -> Result<u32, Refusal> {
+        let limits = &self.limits;
+        let ttl = ask.ttl_seconds.unwrap_or(limits.ttl_seconds_default);
+        let mut distinct = ask.scopes.clone();
+        distinct.sort();
+        distinct.dedup();
+        if ask.scopes.is_empty() || ask.scopes.len() > SCOPES_MAX {
+            let seen = ask.scopes.len();
+            return Err(bad(format!(
+                "{seen} scopes were asked for: expected 1 to {SCOPES_MAX}"
+            )));
+        }
+        if distinct.len() < ask.scopes.len() {
+            return Err(bad("a scope is named twice".to_owned()));
+        }
+        if !(limits.ttl_seconds_min..=limits.ttl_seconds_max).contains(&ttl) {
+            let (least, most) = (limits.ttl_seconds_min, limits.ttl_seconds_max);
+            return Err(bad(format!(
+                "a time of {ttl} s was asked for: expected {least} to {most} s"
+            )));
+        }
+        if ask.reason.chars().count() > limits.reason_length_max {
+            let most = limits.reason_length_max;
+            return Err(bad(format!("the reason is longer than {most} characters")));
+        }
+        let key = &ask.idempotency_key;
+        let plain = key
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+        if key.is_empty() || key.len() > IDEMPOTENCY_KEY_LENGTH_MAX || !plain {
+            return Err(bad(format!(
+                "the idempotency key must be 1 to {IDEMPOTENCY_KEY_LENGTH_MAX} of `A-Z a-z 0-9 - _`"
+            )));
+        }
+        Ok(ttl)
+    }
+
+    /// Finds out whether the token or the idempotency key was used before.
+    async fn asked_before(&self, ask: &Ask, uses: &Uses) -> Result<Option<Submission>, Refusal> {
+        let ledger = self.books.ledger();
+        for key in [&uses.token, &uses.wish] {
+            if let Some(earlier) = ledger.once(key).await? {
+                return self.judge_repeat(ask, uses, earlier).await.map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    /// The same token, key and wish are the same request; anything else is a replay.
+    async fn judge_repeat(
+        &self,
+        ask: &Ask,
+        uses: &Uses,
+        earlier: OnceUse,
+    ) -> Result<Submission, Refusal> {
+        let same_key = earlier.bound_to == ask.principal.key;
+        if same_key && earlier.asked == uses.asked {
+            return Ok(Submission::Repeated {
+                request: earlier.request,
+            });
+        }
+        if same_key && earlier.key == uses.wish {
+            return Err(Refusal::new(
+                "idempotency_conflict",
+                "this idempotency key was used for another request of this job",
+            )
+            .about(earlier.request));
+        }
+        let entry = Entry::new(self.clock.now(), Event::TokenReplayed)
+            .request(earlier.request)
+            .field("token", &uses.token.0)
+            .field("bound_to", &earlier.bound_to)
+            .field("presented_by", &ask.principal.key)
+            .field("job", ask.principal.job.describe());
+        self.books
+            .note(Transaction {
+                entries: vec![entry],
+                ..Transaction::default()
+            })
+            .await?;
+        Err(Refusal::new(
+            "token_replayed",
+            "this token was used before: ask the CI for a fresh one",
+        )
+        .logged(format!(
+            "a token of {} was presented again, by key {}; it was first used with key {}",
+            ask.principal.job.describe(),
+            ask.principal.key,
+            earlier.bound_to
+        )))
+    }
+
+    fn draft(&self, ask: &Ask, ttl_seconds: u32) -> Result<Draft, Refusal> {
+        let mut wanted = Vec::new();
+        let mut by_target: BTreeMap<TargetName, Vec<Wanted>> = BTreeMap::new();
+        for scope in &ask.scopes {
+            let found = resolve(scope, &self.inventory, &self.catalogue)?;
+            by_target
+                .entry(found.resource.target.clone())
+                .or_default()
+                .push(found.clone());
+            wanted.push(found);
+        }
+        let window = ttl_seconds.min(self.limits.window_seconds);
+        let mut leases = Vec::new();
+        for (target, wanted) in &by_target {
+            let id = LeaseId::fresh();
+            let order = Order {
+                wanted,
+                target,
+                ttl: Duration::from_secs(u64::from(window)),
+                handle: &self.stamp.handle(id),
+                job: &ask.principal.job,
+            };
+            let plan = self.adapter(target)?.plan(&order);
+            let scopes = wanted.iter().map(|wanted| wanted.scope.clone()).collect();
+            leases.push((id, scopes, plan));
+        }
+        let owner = owner_of(&ask.principal);
+        Ok(Draft {
+            id: RequestId::fresh(),
+            owner,
+            wanted,
+            ttl_seconds,
+            leases,
+        })
+    }
+
+    async fn deny(
+        &self,
+        submitted: Submitted,
+        uses: &Uses,
+        id: RequestId,
+        decision: Decision,
+    ) -> Refusal {
+        let also = uses.transaction(id);
+        if let Err(error) = self.books.record_with(submitted.denied(), also).await {
+            return error.into();
+        }
+        let told = decision.reasons.first().cloned();
+        Refusal {
+            reasons: decision.reasons,
+            rules: decision.rules,
+            logged: decision.notes.join("; "),
+            ..Refusal::new(
+                "denied",
+                told.unwrap_or_else(|| "no rule allows this".to_owned()),
+            )
+        }
+        .about(id)
+    }
+
+    async fn park(
+        &self,
+        submitted: Submitted,
+        uses: &Uses,
+        id: RequestId,
+        decision: Decision,
+        now: Timestamp,
+    ) -> Result<Submission, Refusal> {
+        let quorum = Quorum {
+            people: 1,
+            answer_by: now.plus(APPROVAL_TIME),
+        };
+        self.books
+            .record_with(submitted.pending(quorum), uses.transaction(id))
+            .await?;
+        Ok(Submission::Pending {
+            request: id,
+            decision,
+        })
+    }
+
+    /// Records the intents, calls the clouds, and records what they answered.
+    async fn grant(
+        &self,
+        ask: Ask,
+        submitted: Submitted,
+        uses: &Uses,
+        draft: Draft,
+        decision: Decision,
+        now: Timestamp,
+    ) -> Result<Submission, Refusal> {
+        let id = draft.id;
+        let answer_by = self.answer_by(now);
+        let absolute_end = now.plus(Duration::from_secs(u64::from(draft.ttl_seconds)));
+        let mut also = uses.transaction(id);
+        also.budgets = self.budgets(&draft.owner);
+        let mut intents = Vec::new();
+        for (lease, scopes, plan) in draft.leases {
+            let plan = plan?;
+            also.budgets.push(lane_budget(&plan));
+            intents.push(intend(lease::Terms {
+                id: lease,
+                request: id,
+                handle: self.stamp.handle(lease),
+                owner: draft.owner.clone(),
+                key: ask.principal.key.clone(),
+                scopes,
+                plan,
+                ttl_seconds: draft.ttl_seconds.min(self.limits.window_seconds),
+                intended_at: now,
+                answer_by,
+                absolute_end,
+            }));
+        }
+        let leases = intents.iter().map(|step| step.next().terms().id).collect();
+        let request = submitted.allowed(leases, answer_by, absolute_end);
+        let (granting, intents) = match self.books.record_with((request, intents), also).await {
+            Ok(recorded) => recorded,
+            // Somebody presented the same token between our look and our commit.
+            Err(CommitError::Replayed(earlier)) => {
+                return self.judge_repeat(&ask, uses, earlier).await;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let answers = join_all(intents.into_iter().map(|intent| self.mint(intent))).await;
+        self.answer(granting, decision, answers).await
+    }
+
+    async fn mint(&self, intent: Recorded<Elevating>) -> Answer {
+        match self.adapter(&intent.terms().plan.lane.target) {
+            Ok(adapter) => {
+                let result = adapter.elevate(&intent).await;
+                (intent, result)
+            }
+            Err(refusal) => {
+                let fault = Fault {
+                    kind: crate::fault::FaultKind::Permanent,
+                    code: "no_adapter",
+                    told: refusal.told,
+                    logged: refusal.logged,
+                };
+                (intent, Err(fault))
+            }
+        }
+    }
+
+    /// All or nothing: credentials are handed over only when every lease is active in the ledger.
+    async fn answer(
+        &self,
+        granting: Recorded<Granting>,
+        decision: Decision,
+        answers: Vec<Answer>,
+    ) -> Result<Submission, Refusal> {
+        let now = self.clock.now();
+        let request = granting.terms().id;
+        if let Some(fault) = answers
+            .iter()
+            .find_map(|(_, answer)| answer.as_ref().err())
+            .cloned()
+        {
+            return Err(self
+                .take_back(granting, answers, &fault, now)
+                .await
+                .about(request));
+        }
+        let mut steps = Vec::new();
+        let mut credentials = Vec::new();
+        for (intent, answer) in answers {
+            if let Ok(elevation) = answer {
+                steps.push(intent.granted(&elevation, now));
+                credentials.push(elevation.credential);
+            }
+        }
+        // If this commit fails the credentials are dropped here, unseen by anybody, and the
+        // intents are found and revoked by the reconciler.
+        let (_, leases) = self.books.record((granting.granted(), steps)).await?;
+        let leases = leases.into_iter().zip(credentials).collect();
+        Ok(Submission::Granted {
+            request,
+            decision,
+            leases,
+        })
+    }
+
+    async fn take_back(
+        &self,
+        granting: Recorded<Granting>,
+        answers: Vec<Answer>,
+        fault: &Fault,
+        now: Timestamp,
+    ) -> Refusal {
+        let (mut over, mut revoking) = (Vec::new(), Vec::new());
+        for (intent, answer) in answers {
+            match answer.map_err(Fault::nothing_happened) {
+                Ok(elevation) => revoking.push(intent.unusable(&elevation, End::PeerFailed, now)),
+                Err(Ok(proof)) => over.push(intent.never_granted(&proof, now)),
+                Err(Err(ambiguous)) => revoking.push(intent.doubted(&ambiguous, now)),
+            }
+        }
+        let closed = granting.not_granted(fault.code, now);
+        if let Err(error) = self.books.record((closed, over, revoking)).await {
+            // The intents stay as they are; they fall due and are doubted.
+            let refusal = Refusal::from(error);
+            return Refusal {
+                logged: format!("{}; {}", fault.logged, refusal.logged),
+                ..refusal
+            };
+        }
+        Refusal::of_fault(fault)
+    }
+
+    fn budgets(&self, owner: &Owner) -> Vec<Budget> {
+        let limits = &self.limits;
+        vec![
+            Budget {
+                share: Share::Job(owner.job.clone()),
+                leases_max: limits.leases_per_job_max,
+            },
+            Budget {
+                share: Share::Repository(owner.repository.clone()),
+                leases_max: limits.leases_per_repository_max,
+            },
+            Budget {
+                share: Share::Tenant(owner.tenant.clone()),
+                leases_max: limits.leases_per_tenant_max,
+            },
+        ]
+    }
+}
+
+type Answer = (Recorded<Elevating>, Result<Elevation, Fault>);
+
+fn bad(told: String) -> Refusal {
+    Refusal::new("bad_request", told)
+}
+
+fn lane_budget(plan: &Plan) -> Budget {
+    Budget {
+        share: Share::Lane(plan.lane.clone()),
+        leases_max: plan.lane_capacity,
+    }
+}
+
+fn owner_of(principal: &Principal) -> Owner {
+    let job = &principal.job;
+    let under = |id: &str| crate::principal::JobKey::from_parts([job.issuer.as_str(), id]);
+    Owner {
+        job: job.key.as_str().to_owned(),
+        repository: under(&job.repository.id).as_str().to_owned(),
+        tenant: under(&job.repository.owner_id).as_str().to_owned(),
+    }
+}
+
+/// The two things that a submission uses up: the token, and the job's name for its wish.
+struct Uses {
+    token: OnceKey,
+    wish: OnceKey,
+    asked: String,
+    principal: Principal,
+}
+
+impl Uses {
+    fn of(ask: &Ask) -> Self {
+        let job = ask.principal.job.key.as_str();
+        let mut asked: Vec<String> = ask.scopes.iter().map(Scope::to_string).collect();
+        asked.sort();
+        asked.push(
+            ask.ttl_seconds
+                .map_or_else(String::new, |ttl| ttl.to_string()),
+        );
+        asked.push(ask.idempotency_key.clone());
+        Self {
+            token: ask.principal.token.once.clone(),
+            wish: OnceKey(hash(&["idempotency key", job, &ask.idempotency_key])),
+            asked: hash(&asked.iter().map(String::as_str).collect::<Vec<_>>()),
+            principal: ask.principal.clone(),
+        }
+    }
+
+    fn transaction(&self, request: RequestId) -> Transaction {
+        let remember_until = self.principal.token.remember_until;
+        let use_of = |key: &OnceKey| OnceUse {
+            key: key.clone(),
+            bound_to: self.principal.key.clone(),
+            asked: self.asked.clone(),
+            request,
+            remember_until,
+        };
+        Transaction {
+            once: vec![use_of(&self.token), use_of(&self.wish)],
+            ..Transaction::default()
+        }
+    }
+}
+
+/// A digest over parts, each with its length, so that no two lists of parts are alike.
+fn hash(parts: &[&str]) -> String {
+    let mut context = digest::Context::new(&digest::SHA256);
+    for part in parts {
+        context.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+        context.update(part.as_bytes());
+    }
+    context
+        .finish()
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
