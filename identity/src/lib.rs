@@ -3,15 +3,17 @@
 //!
 //! - [`Issuers`]: whose tokens are taken, a table fixed by configuration.
 //! - [`Verifier`]: from an unverified token to a [`Verified`] job. It keeps the issuers' keys.
+//! - [`dpop`]: that the caller holds the key which a request or lease is bound to.
 //! - [`Refusal`]: a stable code, a text for the job, a text for the log.
 //!
-//! Nothing here grants anything, and nothing here is remembered beyond keys: that a token is used
-//! once is for the ledger to hold, in the transaction that grants.
+//! Nothing here grants anything. Published keys and recent proofs are remembered, tokens are not:
+//! that a token is used once is for the ledger to hold, in the transaction that grants.
 
 mod addresses;
 mod algorithm;
 mod claims;
 mod compact;
+pub mod dpop;
 pub mod fetch;
 mod github;
 mod issuers;
@@ -19,6 +21,7 @@ pub mod keyring;
 mod keys;
 mod once;
 mod refusal;
+mod replay;
 mod verifier;
 
 pub use algorithm::Algorithm;

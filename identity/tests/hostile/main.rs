@@ -11,5 +11,6 @@ mod fetching;
 mod issuer;
 mod jobs;
 mod mint;
+mod proofs;
 mod properties;
 mod tokens;
