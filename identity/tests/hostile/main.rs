@@ -13,4 +13,5 @@ mod jobs;
 mod mint;
 mod proofs;
 mod properties;
+mod sandbox;
 mod tokens;
