@@ -1,3 +1,21 @@
-//! Jitney.
+//! Strict clouds and a CI issuer on loopback, that *enforce* what was granted and revoked.
+//!
+//! Adapters, the demo and the tests talk to them with the clouds' own SDKs. This crate depends on no other crate of
+//! the workspace, so that an adapter and its judge cannot share a misreading.
+//!
+//! [`aws`] is STS, IAM and a subset of S3; [`ci`] issues the identity tokens that jobs bring. Each operation says in
+//! its documentation who judges it.
 
+pub mod aws;
 pub mod ci;
+pub mod clock;
+pub mod faults;
+pub mod journal;
+
+mod connection;
+mod time_text;
+
+pub use aws::{AwsOptions, AwsSandbox, SessionInfo, StartError};
+pub use clock::SandboxClock;
+pub use faults::{Fault, FaultKind, Faults};
+pub use journal::{Entry, Journal};

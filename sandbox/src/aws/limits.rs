@@ -1,0 +1,151 @@
+//! Rates: a token bucket per account and region for STS, per account for IAM's writes.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use super::errors::AwsError;
+
+/// How many calls a second the services take; 0 lifts a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RateLimits {
+    /// STS calls a second, for each calling account and region; AWS has 600.
+    pub sts_per_second: u32,
+    /// IAM writes a second, for each account. AWS publishes no number; this one is low on purpose.
+    pub iam_writes_per_second: u32,
+    /// How many IAM writes may come at once before the rate counts.
+    pub iam_writes_burst: u32,
+}
+
+impl Default for RateLimits {
+    fn default() -> RateLimits {
+        RateLimits {
+            sts_per_second: 600,
+            iam_writes_per_second: 10,
+            iam_writes_burst: 20,
+        }
+    }
+}
+
+impl RateLimits {
+    /// No limits at all, for measurements.
+    pub fn unlimited() -> RateLimits {
+        RateLimits {
+            sts_per_second: 0,
+            iam_writes_per_second: 0,
+            iam_writes_burst: 0,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Rates {
+    limits: Mutex<RateLimits>,
+    buckets: Mutex<HashMap<String, Bucket>>,
+}
+
+#[derive(Debug)]
+struct Bucket {
+    tokens: f64,
+    filled: Instant,
+}
+
+impl Rates {
+    pub(crate) fn new(limits: RateLimits) -> Rates {
+        Rates {
+            limits: Mutex::new(limits),
+            buckets: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn limits(&self) -> RateLimits {
+        *self.limits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_limits(&self, limits: RateLimits) {
+        *self.limits.lock().unwrap_or_else(PoisonError::into_inner) = limits;
+        self.buckets
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
+
+    /// One call to STS.
+    pub(crate) fn take_sts(&self, account: &str, region: &str) -> Result<(), AwsError> {
+        let rate = self.limits().sts_per_second;
+        self.take(format!("sts/{account}/{region}"), rate, rate)
+    }
+
+    /// One write to IAM.
+    pub(crate) fn take_iam_write(&self, account: &str) -> Result<(), AwsError> {
+        let limits = self.limits();
+        self.take(
+            format!("iam/{account}"),
+            limits.iam_writes_per_second,
+            limits.iam_writes_burst,
+        )
+    }
+
+    fn take(&self, bucket: String, rate: u32, burst: u32) -> Result<(), AwsError> {
+        if rate == 0 {
+            return Ok(());
+        }
+        let now = Instant::now();
+        let most = f64::from(burst.max(1));
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let bucket = buckets.entry(bucket).or_insert(Bucket {
+            tokens: most,
+            filled: now,
+        });
+        let gained = now.duration_since(bucket.filled).as_secs_f64() * f64::from(rate);
+        bucket.tokens = (bucket.tokens + gained).min(most);
+        bucket.filled = now;
+        if bucket.tokens < 1.0 {
+            return Err(throttled());
+        }
+        bucket.tokens -= 1.0;
+        Ok(())
+    }
+}
+
+/// How STS and IAM say that there were too many calls.
+pub(crate) fn throttled() -> AwsError {
+    AwsError::new(400, "Throttling", "Rate exceeded")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_passes_and_the_next_call_does_not() {
+        let rates = Rates::new(RateLimits {
+            sts_per_second: 1,
+            iam_writes_per_second: 1,
+            iam_writes_burst: 3,
+        });
+        for _ in 0..3 {
+            rates.take_iam_write("111122223333").unwrap();
+        }
+        assert_eq!(
+            rates.take_iam_write("111122223333").unwrap_err().code,
+            "Throttling"
+        );
+        // Another account has its own bucket.
+        rates.take_iam_write("444455556666").unwrap();
+        rates.take_sts("111122223333", "eu-central-1").unwrap();
+        assert!(rates.take_sts("111122223333", "eu-central-1").is_err());
+        rates.take_sts("111122223333", "us-east-1").unwrap();
+    }
+
+    #[test]
+    fn zero_means_no_limit() {
+        let rates = Rates::new(RateLimits::unlimited());
+        for _ in 0..10_000 {
+            rates.take_sts("111122223333", "eu-central-1").unwrap();
+        }
+    }
+}

@@ -1,0 +1,375 @@
+//! The port: reads a call, finds its service and operation, lets faults happen, and writes the journal.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{ConnectInfo, State};
+use axum::response::Response;
+use http::StatusCode;
+use jiff::Timestamp;
+
+use crate::connection::Wire;
+use crate::faults::FaultKind;
+use crate::journal::Entry;
+
+use super::authenticate::refused_signature;
+use super::authority::Standing;
+use super::call::{Answer, Call};
+use super::cloud::Cloud;
+use super::control;
+use super::credentials::Principal;
+use super::errors::AwsError;
+use super::limits::throttled;
+use super::query_protocol::Params;
+use super::sigv4::{self, ClaimedSignature};
+use super::{iam, s3, sts};
+
+/// The most a request's body may have: an upload part of the usual clients is 8 MiB.
+pub(crate) const BODY_BYTES_MAX: usize = 128 * 1024 * 1024;
+
+/// The services behind the port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Service {
+    Sts,
+    Iam,
+    S3,
+}
+
+impl Service {
+    fn of_scope(name: &str) -> Option<Service> {
+        match name {
+            "sts" => Some(Service::Sts),
+            "iam" => Some(Service::Iam),
+            "s3" => Some(Service::S3),
+            _ => None,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Service::Sts => "sts",
+            Service::Iam => "iam",
+            Service::S3 => "s3",
+        }
+    }
+
+    fn error(self, error: &AwsError, call: &Call, request_id: &str) -> Answer {
+        match self {
+            Service::Sts => error.as_query_answer(sts::NAMESPACE, request_id),
+            Service::Iam => error.as_query_answer(iam::NAMESPACE, request_id),
+            Service::S3 => error.as_s3_answer(&call.path, request_id),
+        }
+    }
+}
+
+/// A call on its way to its service.
+struct Visit {
+    call: Call,
+    service: Service,
+    action: String,
+    claimed: Result<Option<ClaimedSignature>, sigv4::Refusal>,
+    arrived: Timestamp,
+    request_id: String,
+}
+
+/// A call whose caller is known.
+pub(crate) struct Incoming<'a> {
+    pub(crate) cloud: &'a Cloud,
+    pub(crate) call: &'a Call,
+    pub(crate) standing: Standing,
+    pub(crate) region: String,
+    pub(crate) request_id: String,
+    /// What the service says the call was about, for the journal.
+    pub(crate) now: Timestamp,
+}
+
+/// Answers one HTTP request.
+pub(crate) async fn handle(
+    State(cloud): State<Arc<Cloud>>,
+    ConnectInfo(wire): ConnectInfo<Wire>,
+    request: axum::extract::Request,
+) -> Response {
+    let arrived = Timestamp::now();
+    let (head, body) = request.into_parts();
+    let Ok(body) = axum::body::to_bytes(body, BODY_BYTES_MAX).await else {
+        let error = AwsError::new(
+            400,
+            "EntityTooLarge",
+            "Your proposed upload exceeds the maximum allowed object size.",
+        );
+        return written(&cloud, error.as_s3_answer(head.uri.path(), "unread"));
+    };
+    let call = Call {
+        method: head.method,
+        path: head.uri.path().to_owned(),
+        query: head.uri.query().unwrap_or_default().to_owned(),
+        headers: head.headers,
+        body,
+        peer: wire.peer.ip(),
+    };
+    if let Some(answer) = control::answer(&cloud, &call) {
+        return written(&cloud, answer);
+    }
+    let visit = Visit::new(&cloud, call, arrived);
+    let fault = cloud.faults.take(visit.service.name(), &visit.action);
+    let answer = match fault {
+        None => Some(visit.finish(&cloud, None)),
+        Some(fault) => suffer(&cloud, visit, fault, &wire).await,
+    };
+    match answer {
+        Some(answer) => written(&cloud, answer),
+        None => {
+            wire.cut();
+            Response::new(Body::empty())
+        }
+    }
+}
+
+/// What a fault makes of a call; `None` cuts the connection.
+async fn suffer(cloud: &Arc<Cloud>, visit: Visit, fault: FaultKind, wire: &Wire) -> Option<Answer> {
+    let name = fault_name(&fault);
+    match fault {
+        FaultKind::Throttle => {
+            let error = match visit.service {
+                Service::S3 => AwsError::new(503, "SlowDown", "Please reduce your request rate."),
+                Service::Sts | Service::Iam => throttled(),
+            };
+            Some(visit.refuse(cloud, &error, name))
+        }
+        FaultKind::ServerError { status } => {
+            let code = if visit.service == Service::Iam {
+                "ServiceFailure"
+            } else {
+                "InternalError"
+            };
+            Some(visit.refuse(
+                cloud,
+                &AwsError::new(status, code, "We encountered an internal error."),
+                name,
+            ))
+        }
+        FaultKind::Refuse { status, code } => Some(visit.refuse(
+            cloud,
+            &AwsError::new(status, code, "The sandbox was told to refuse this call."),
+            name,
+        )),
+        FaultKind::DropBefore => {
+            visit.journal(cloud, "unknown", None, "lost", 0, Some(name));
+            None
+        }
+        FaultKind::DropAfter => {
+            visit.finish(cloud, Some(name));
+            None
+        }
+        FaultKind::Late { after_millis } => {
+            wire.cut();
+            // Not awaited: the client is gone, the call is not.
+            drop(handle_later(cloud, visit, after_millis, name));
+            None
+        }
+        FaultKind::Delay { millis } => handle_later(cloud, visit, millis, name).await.ok(),
+        FaultKind::SlowAnswer { millis } => {
+            let answer = visit.finish(cloud, Some(name));
+            tokio::time::sleep(Duration::from_millis(millis)).await;
+            Some(answer)
+        }
+    }
+}
+
+/// In a task of its own, so that a client that hangs up does not stop it.
+fn handle_later(
+    cloud: &Arc<Cloud>,
+    visit: Visit,
+    millis: u64,
+    fault: &'static str,
+) -> tokio::task::JoinHandle<Answer> {
+    let cloud = Arc::clone(cloud);
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(millis)).await;
+        visit.finish(&cloud, Some(fault))
+    })
+}
+
+fn fault_name(fault: &FaultKind) -> &'static str {
+    match fault {
+        FaultKind::Throttle => "throttle",
+        FaultKind::ServerError { .. } => "server_error",
+        FaultKind::Refuse { .. } => "refuse",
+        FaultKind::DropBefore => "drop_before",
+        FaultKind::DropAfter => "drop_after",
+        FaultKind::Late { .. } => "late",
+        FaultKind::Delay { .. } => "delay",
+        FaultKind::SlowAnswer { .. } => "slow_answer",
+    }
+}
+
+impl Visit {
+    /// The service is the one in the signature's scope; an unsigned form is for STS, anything else for S3.
+    fn new(cloud: &Cloud, call: Call, arrived: Timestamp) -> Visit {
+        let claimed = sigv4::claimed(&call);
+        let is_form = call
+            .header("content-type")
+            .is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
+        let service = match &claimed {
+            Ok(Some(claimed)) => Service::of_scope(&claimed.service).unwrap_or(Service::S3),
+            _ if is_form => Service::Sts,
+            _ => Service::S3,
+        };
+        let action = match service {
+            Service::Sts | Service::Iam => Params::of(&call)
+                .optional("Action")
+                .unwrap_or("-")
+                .to_owned(),
+            Service::S3 => s3::operation_name(&call).to_owned(),
+        };
+        Visit {
+            call,
+            service,
+            action,
+            claimed,
+            arrived,
+            request_id: cloud.identifiers.request_id(),
+        }
+    }
+
+    /// Handles the call and writes it down.
+    fn finish(&self, cloud: &Cloud, fault: Option<&'static str>) -> Answer {
+        let access_key_id = match &self.claimed {
+            Ok(Some(claimed)) => Some(claimed.access_key_id.clone()),
+            _ => None,
+        };
+        let (caller, answered) = self.serve(cloud);
+        let (outcome, answer) = match answered {
+            Ok(answer) => ("ok".to_owned(), answer),
+            Err(error) => (
+                error.code.to_string(),
+                self.service.error(&error, &self.call, &self.request_id),
+            ),
+        };
+        self.journal(
+            cloud,
+            &caller,
+            access_key_id,
+            &outcome,
+            answer.status,
+            fault,
+        );
+        answer
+    }
+
+    fn refuse(&self, cloud: &Cloud, error: &AwsError, fault: &'static str) -> Answer {
+        self.journal(
+            cloud,
+            "unknown",
+            None,
+            &error.code,
+            error.status,
+            Some(fault),
+        );
+        self.service.error(error, &self.call, &self.request_id)
+    }
+
+    /// The caller's ARN for the journal, and the answer.
+    fn serve(&self, cloud: &Cloud) -> (String, Result<Answer, AwsError>) {
+        let unknown = |error| ("unknown".to_owned(), Err(error));
+        let claimed = match &self.claimed {
+            Ok(claimed) => claimed,
+            Err(refusal) => return unknown(refused_signature(self.service, refusal.clone())),
+        };
+        if let Some(claimed) = claimed
+            && Service::of_scope(&claimed.service).is_none()
+        {
+            let message = format!(
+                "the sandbox has no service `{}`; it has sts, iam and s3",
+                claimed.service
+            );
+            return unknown(AwsError::new(501, "NotImplemented", message));
+        }
+        let (principal, signed, region) = match claimed {
+            None => (Principal::Anonymous, None, cloud.estate.region.clone()),
+            Some(claimed) => match cloud.authenticate(self.service, &self.call, claimed) {
+                Ok(authenticated) => (
+                    authenticated.principal,
+                    Some(authenticated.signed),
+                    claimed.region.clone(),
+                ),
+                Err(error) => return unknown(error),
+            },
+        };
+        let incoming = Incoming {
+            cloud,
+            call: &self.call,
+            standing: cloud.standing(principal, self.call.peer, &region),
+            region,
+            request_id: self.request_id.clone(),
+            now: cloud.clock.now(),
+        };
+        let presigned = claimed.as_ref().is_some_and(ClaimedSignature::is_presigned);
+        let answer = match self.service {
+            Service::Sts => sts::serve(&incoming, &self.action),
+            Service::Iam => iam::serve(&incoming, &self.action),
+            Service::S3 => s3::serve(&incoming, signed.as_ref(), presigned),
+        };
+        (incoming.standing.caller.arn(), answer)
+    }
+
+    fn resource(&self) -> String {
+        match self.service {
+            Service::S3 => self.call.path.clone(),
+            Service::Sts | Service::Iam => {
+                let params = Params::of(&self.call);
+                ["RoleArn", "RoleName", "PolicyArn", "PolicyName"]
+                    .iter()
+                    .find_map(|name| params.optional(name))
+                    .unwrap_or("*")
+                    .to_owned()
+            }
+        }
+    }
+
+    fn journal(
+        &self,
+        cloud: &Cloud,
+        caller: &str,
+        access_key_id: Option<String>,
+        outcome: &str,
+        status: u16,
+        fault: Option<&'static str>,
+    ) {
+        cloud.journal.write(Entry {
+            number: 0,
+            at: cloud.clock.now(),
+            arrived: self.arrived,
+            finished: Timestamp::now(),
+            service: self.service.name().to_owned(),
+            action: self.action.clone(),
+            caller: caller.to_owned(),
+            access_key_id,
+            resource: self.resource(),
+            outcome: outcome.to_owned(),
+            status,
+            fault: fault.map(str::to_owned),
+            request_id: self.request_id.clone(),
+        });
+    }
+}
+
+/// The HTTP response; its `Date` is the wire clock's, so that clients can see how far off they are.
+fn written(cloud: &Cloud, answer: Answer) -> Response {
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let date = cloud
+        .clock
+        .wire_now()
+        .strftime("%a, %d %b %Y %H:%M:%S GMT")
+        .to_string();
+    let mut builder = Response::builder().status(status).header("date", date);
+    for (name, value) in answer.headers {
+        builder = builder.header(name.as_ref(), value);
+    }
+    builder.body(Body::from(answer.body)).unwrap_or_else(|_| {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        response
+    })
+}

@@ -1,0 +1,117 @@
+//! What the cloud saw: one entry per call, also for those that were refused, lost or late.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Older entries make room for newer ones beyond this; [`Journal::forgotten`] counts them.
+pub const ENTRIES_MAX: usize = 200_000;
+
+/// One call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Counts up from 1 in the order calls were finished.
+    pub number: u64,
+    /// The sandbox's policy time when the call was handled.
+    #[serde(with = "crate::time_text")]
+    pub at: Timestamp,
+    /// Real time of arrival.
+    #[serde(with = "crate::time_text")]
+    pub arrived: Timestamp,
+    /// Real time when handling ended; a late call ends long after its connection.
+    #[serde(with = "crate::time_text")]
+    pub finished: Timestamp,
+    /// `sts`, `iam` or `s3`.
+    pub service: String,
+    /// The operation, as `AssumeRole`.
+    pub action: String,
+    /// The caller's ARN; `unknown` when the signature did not hold.
+    pub caller: String,
+    /// The access key the call was signed with, if any.
+    pub access_key_id: Option<String>,
+    /// What it was about: a role, or `bucket/key`.
+    pub resource: String,
+    /// `ok`, the error code, or `lost` when the call was dropped unhandled.
+    pub outcome: String,
+    /// The HTTP status, also when nobody was there to read it; 0 when the call was dropped unhandled.
+    pub status: u16,
+    /// The fault that met the call, if any.
+    pub fault: Option<String>,
+    /// The request id of the answer.
+    pub request_id: String,
+}
+
+/// The entries so far. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct Journal {
+    kept: Arc<Mutex<Kept>>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    entries: VecDeque<Entry>,
+    written: u64,
+}
+
+impl Journal {
+    pub(crate) fn write(&self, mut entry: Entry) {
+        let mut kept = self.lock();
+        kept.written += 1;
+        entry.number = kept.written;
+        kept.entries.push_back(entry);
+        if kept.entries.len() > ENTRIES_MAX {
+            kept.entries.pop_front();
+        }
+    }
+
+    /// Every entry that is kept, oldest first.
+    pub fn entries(&self) -> Vec<Entry> {
+        self.lock().entries.iter().cloned().collect()
+    }
+
+    /// How many entries had to make room.
+    pub fn forgotten(&self) -> u64 {
+        let kept = self.lock();
+        kept.written.saturating_sub(kept.entries.len() as u64)
+    }
+
+    pub(crate) fn clear(&self) {
+        *self.lock() = Kept::default();
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_entries_make_room_and_are_counted() {
+        let journal = Journal::default();
+        let at = Timestamp::UNIX_EPOCH;
+        for _ in 0..ENTRIES_MAX + 3 {
+            journal.write(Entry {
+                number: 0,
+                at,
+                arrived: at,
+                finished: at,
+                service: String::new(),
+                action: String::new(),
+                caller: String::new(),
+                access_key_id: None,
+                resource: String::new(),
+                outcome: String::new(),
+                status: 200,
+                fault: None,
+                request_id: String::new(),
+            });
+        }
+        assert_eq!(journal.forgotten(), 3);
+        assert_eq!(journal.entries().first().unwrap().number, 4);
+    }
+}
