@@ -53,6 +53,25 @@ impl<S> Recorded<S> {
     }
 }
 
+#[cfg(test)]
+impl<S> Step<S> {
+    /// What committing would give, for tests of edges.
+    pub(crate) fn as_if_committed(self) -> Recorded<S> {
+        Recorded {
+            state: self.next,
+            version: self.version,
+        }
+    }
+
+    pub(crate) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    pub(crate) const fn hold(&self) -> Option<&Hold> {
+        self.hold.as_ref()
+    }
+}
+
 /// A lawful edge, taken but not yet written down. Useless until the books have committed it.
 #[derive(Debug)]
 #[must_use = "a step that is not committed never happened"]

@@ -28,3 +28,6 @@ pub mod request;
 pub mod scope;
 pub mod time;
 pub mod usecase;
+
+#[cfg(doctest)]
+mod unlawful;
