@@ -1,0 +1,198 @@
+//! A broker's life: it listens, drives what is due, and stops in order, or is killed.
+
+use core::time::Duration;
+use std::net::SocketAddr;
+use std::sync::{Arc, Weak};
+
+use axum_server::Handle;
+use jitney_core::audit::SigningKey;
+use jitney_core::usecase::Core;
+use jitney_identity::Verifier;
+use jitney_identity::dpop::{ReplayBounds, ReplayWindow};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
+use url::Url;
+
+use crate::crew::Crew;
+use crate::driver::Driver;
+use crate::listener::{CannotStart, Door, Tls};
+use crate::router::router;
+use crate::service::{CALLS_MAX, Service};
+
+/// How often the audit log is sealed while it grows.
+const SEAL_EVERY: Duration = Duration::from_secs(5);
+/// How long calls under way may take once the broker is about to stop.
+const CALLS_END_WITHIN: Duration = Duration::from_secs(10);
+/// How long use cases and drives under way may take after that. Longer than a cloud is waited
+/// for; what is cut off is found in the ledger by the next process.
+const WORK_ENDS_WITHIN: Duration = Duration::from_secs(30);
+/// How long to wait for a killed broker to let go of its ledger.
+const LET_GO_WITHIN: Duration = Duration::from_secs(5);
+
+/// What a broker is made of.
+pub struct BrokerOptions {
+    /// The use cases with their ports.
+    pub core: Core,
+    /// Who is believed.
+    pub verifier: Verifier,
+    /// The key that signs the audit log.
+    pub audit_key: SigningKey,
+    /// Where to listen; port 0 takes any free one.
+    pub listen: SocketAddr,
+    /// The certificate; absent means plain HTTP, on loopback only.
+    pub tls: Option<Tls>,
+    /// The address by which clients know the broker, when it is not the one it listens on.
+    pub public_url: Option<Url>,
+    /// The shortest time between two drives of one lane.
+    pub lane_pause: Duration,
+}
+
+/// Starts brokers.
+pub struct Broker;
+
+impl Broker {
+    /// Binds, begins to serve and to drive what is due.
+    ///
+    /// # Errors
+    /// When it cannot listen, or would have to serve plain HTTP to the network.
+    pub async fn start(options: BrokerOptions) -> Result<RunningBroker, CannotStart> {
+        let door = Door::open(options.listen, options.tls).await?;
+        let public_url = door.public_url(options.public_url)?;
+        let core = Arc::new(options.core);
+        let now = core.clock.now();
+        let service = Arc::new(Service {
+            replay: ReplayWindow::new(now, ReplayBounds::default()),
+            driver: Arc::new(Driver::new(options.lane_pause, now)),
+            core,
+            verifier: options.verifier,
+            public_url,
+            crew: Crew::default(),
+            audit_key: options.audit_key,
+            room: Semaphore::new(CALLS_MAX),
+            closing: watch::Sender::new(false),
+        });
+        let handle = Handle::new();
+        let server = tokio::spawn(serve(door, Arc::clone(&service), handle.clone()));
+        // Told to stop before it waits to be told, it would not hear.
+        handle.listening().await;
+        service.core.pulse.ready(service.now());
+        let driver = Arc::clone(&service.driver);
+        let driving = driver.run(Arc::clone(&service.core), service.crew.clone());
+        tracing::info!(url = %service.public_url, "the broker listens");
+        Ok(RunningBroker {
+            handle,
+            server,
+            driving: tokio::spawn(driving),
+            sealing: tokio::spawn(seal_always(Arc::clone(&service))),
+            warming: tokio::spawn(warm(Arc::clone(&service))),
+            service,
+        })
+    }
+}
+
+async fn serve(door: Door, service: Arc<Service>, handle: Handle<SocketAddr>) {
+    if let Err(error) = door.serve(router(service), handle).await {
+        tracing::error!(%error, "the broker no longer listens");
+    }
+}
+
+async fn seal_always(service: Arc<Service>) {
+    loop {
+        tokio::time::sleep(SEAL_EVERY).await;
+        service.seal().await;
+    }
+}
+
+/// Fetches the issuers' keys, so that the first job does not wait for them.
+async fn warm(service: Arc<Service>) {
+    for issuer in service.verifier.warm(service.now()).await {
+        if let Some(error) = issuer.last_error {
+            tracing::warn!(
+                issuer = issuer.name,
+                error,
+                "its jobs cannot be believed yet"
+            );
+        }
+    }
+}
+
+/// A broker that serves. Dropped without [`shutdown`](Self::shutdown), it stops where it stands.
+pub struct RunningBroker {
+    handle: Handle<SocketAddr>,
+    server: JoinHandle<()>,
+    driving: JoinHandle<()>,
+    sealing: JoinHandle<()>,
+    warming: JoinHandle<()>,
+    service: Arc<Service>,
+}
+
+impl RunningBroker {
+    /// The address by which clients know it.
+    #[must_use]
+    pub fn url(&self) -> Url {
+        self.service.public_url.clone()
+    }
+
+    /// Its use cases, for whoever watches from inside the process.
+    #[must_use]
+    pub fn core(&self) -> &Core {
+        &self.service.core
+    }
+
+    /// Waits until it no longer serves; it goes on until then unless something breaks.
+    pub async fn stopped(&mut self) {
+        tokio::select! {
+            _ = &mut self.server => {}
+            _ = &mut self.driving => {}
+        }
+    }
+
+    /// Stops in order: takes no more calls, lets those under way come to their end, and seals the
+    /// audit log. What is still due is found in the ledger by the next process.
+    pub async fn shutdown(self) {
+        self.service.closing.send_replace(true);
+        self.handle.graceful_shutdown(Some(CALLS_END_WITHIN));
+        let calls_end = CALLS_END_WITHIN.saturating_mul(2);
+        let server = self.server.abort_handle();
+        let mut broker = self;
+        if tokio::time::timeout(calls_end, &mut broker.server)
+            .await
+            .is_err()
+        {
+            server.abort();
+        }
+        broker.driving.abort();
+        let work = broker.service.crew.finish();
+        if tokio::time::timeout(WORK_ENDS_WITHIN, work).await.is_err() {
+            tracing::warn!("work under way is cut off; what it began is found in the ledger");
+        }
+        broker.sealing.abort();
+        broker.service.seal().await;
+        tracing::info!("the broker stopped");
+    }
+
+    /// Stops as the loss of the process would: nothing is finished, nothing is taken back, nothing
+    /// is sealed. Returns once nothing of it holds the ledger any more.
+    pub async fn kill(self) {
+        let core: Weak<Core> = Arc::downgrade(&self.service.core);
+        drop(self);
+        let gone = async {
+            while core.strong_count() > 0 {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        if tokio::time::timeout(LET_GO_WITHIN, gone).await.is_err() {
+            tracing::warn!("something of the killed broker still holds its ledger");
+        }
+    }
+}
+
+impl Drop for RunningBroker {
+    fn drop(&mut self) {
+        self.service.crew.kill();
+        self.handle.shutdown();
+        for task in [&self.server, &self.driving, &self.sealing, &self.warming] {
+            task.abort();
+        }
+    }
+}

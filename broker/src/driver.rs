@@ -1,0 +1,297 @@
+//! Drives the reconciler: looks at what is due, drives each lane in a task of its own, and comes
+//! again. It is told nothing but that a look may be worth while; what is due it finds in the
+//! ledger.
+//!
+//! A lane is never driven twice at once, and not again before its pause is over: that is what
+//! makes one write of a cloud's enforcing object out of many ends. The first drive has no pause.
+
+use core::time::Duration;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use jitney_core::plan::LaneId;
+use jitney_core::time::Timestamp;
+use jitney_core::usecase::Core;
+use tokio::sync::Notify;
+
+use crate::crew::Crew;
+
+/// The longest time between two looks. Bounds what a clock that was set, or an intent that nobody
+/// nudged for, can delay.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The shortest time between two looks while something due cannot be driven yet.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// The most lanes and requests that one look brings up.
+const LOOK_AT_MAX: u32 = 1024;
+/// The most lanes that are driven at a time.
+const DRIVEN_MAX: usize = 64;
+/// Without a look for so long, the driver is not alive.
+const ALIVE_WITHIN: Duration = Duration::from_secs(10);
+/// A process that did not run for so long could not hear any job either.
+const DEAF_AFTER: Duration = Duration::from_secs(5);
+
+/// Looks at what is due and drives it.
+pub(crate) struct Driver {
+    lane_pause: Duration,
+    nudged: Notify,
+    closing_requests: AtomicBool,
+    memory: Mutex<Memory>,
+}
+
+struct Memory {
+    looked_at: Instant,
+    /// The same moment by the wall clock, which goes on while a machine sleeps.
+    looked_at_wall: Timestamp,
+    lanes: HashMap<LaneId, Lane>,
+}
+
+#[derive(Clone, Copy)]
+struct Lane {
+    busy: bool,
+    driven_at: Instant,
+}
+
+impl Driver {
+    pub(crate) fn new(lane_pause: Duration, now: Timestamp) -> Self {
+        Self {
+            lane_pause,
+            nudged: Notify::new(),
+            closing_requests: AtomicBool::new(false),
+            memory: Mutex::new(Memory {
+                looked_at: Instant::now(),
+                looked_at_wall: now,
+                lanes: HashMap::new(),
+            }),
+        }
+    }
+
+    /// Something may be due.
+    pub(crate) fn nudge(&self) {
+        self.nudged.notify_one();
+    }
+
+    /// Whether it still looks.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.memory().looked_at.elapsed() < ALIVE_WITHIN
+    }
+
+    /// Looks and drives until it is dropped.
+    pub(crate) async fn run(self: Arc<Self>, core: Arc<Core>, crew: Crew) {
+        loop {
+            let pause = self.look(&core, &crew).await;
+            tokio::select! {
+                () = self.nudged.notified() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// One look. Gives the time until the next.
+    async fn look(self: &Arc<Self>, core: &Arc<Core>, crew: &Crew) -> Duration {
+        let now = core.clock.now();
+        self.notice_deafness(core, now);
+        let due = match core.due_lanes(now, LOOK_AT_MAX).await {
+            Ok(due) => due,
+            Err(error) => {
+                tracing::error!(%error, "cannot see what is due; it will be looked for again");
+                return LOOK_EVERY;
+            }
+        };
+        let mut pause = LOOK_EVERY;
+        for lane in due {
+            match self.take(&lane) {
+                Taken::Free(turn) => {
+                    let core = Arc::clone(core);
+                    crew.spawn(async move { turn.drive(&core).await });
+                }
+                Taken::Resting(left) => pause = pause.min(left.max(LOOK_AGAIN)),
+                // Its end is a nudge.
+                Taken::Busy => {}
+            }
+        }
+        self.close_requests(core, crew, now);
+        pause.min(until_due(core, now).await)
+    }
+
+    /// Jobs are not to blame for beats that nobody could hear. A process that was stopped, or a
+    /// machine that slept, starts to listen anew.
+    fn notice_deafness(&self, core: &Core, now: Timestamp) {
+        let mut memory = self.memory();
+        let stood_still = memory.looked_at.elapsed();
+        let slept = now.since(memory.looked_at_wall);
+        (memory.looked_at, memory.looked_at_wall) = (Instant::now(), now);
+        let most = LOOK_EVERY.saturating_add(DEAF_AFTER);
+        if stood_still > most || slept > most {
+            tracing::warn!(
+                stood_still_ms =
+                    u64::try_from(stood_still.max(slept).as_millis()).unwrap_or(u64::MAX),
+                "the broker did not run for a while: silence is counted from now on"
+            );
+            core.pulse.ready(now);
+        }
+    }
+
+    fn take(self: &Arc<Self>, lane: &LaneId) -> Taken {
+        let mut memory = self.memory();
+        let now = Instant::now();
+        match memory.lanes.get(lane) {
+            Some(known) if known.busy => return Taken::Busy,
+            Some(known) => {
+                let since = now.saturating_duration_since(known.driven_at);
+                if since < self.lane_pause {
+                    return Taken::Resting(self.lane_pause.saturating_sub(since));
+                }
+            }
+            None => {}
+        }
+        let pause = self.lane_pause;
+        // What has rested long enough is as good as never driven.
+        memory.lanes.retain(|_, known| {
+            known.busy || now.saturating_duration_since(known.driven_at) < pause
+        });
+        if memory.lanes.values().filter(|known| known.busy).count() >= DRIVEN_MAX {
+            return Taken::Resting(LOOK_AGAIN);
+        }
+        let fresh = Lane {
+            busy: true,
+            driven_at: now,
+        };
+        memory.lanes.insert(lane.clone(), fresh);
+        Taken::Free(Turn {
+            driver: Arc::clone(self),
+            lane: lane.clone(),
+        })
+    }
+
+    /// Closes the requests whose time has come, apart from the lanes: neither waits for the other.
+    fn close_requests(self: &Arc<Self>, core: &Arc<Core>, crew: &Crew, now: Timestamp) {
+        if self.closing_requests.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let (core, closing) = (Arc::clone(core), Closing(Arc::clone(self)));
+        crew.spawn(async move {
+            if let Err(stumble) = core.close_due_requests(now, LOOK_AT_MAX).await {
+                tracing::warn!(%stumble, "requests that are over stay open for now");
+            }
+            drop(closing);
+        });
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// When the next thing is due, as a time from now. What is due already and was not driven is
+/// resting: it is looked at again soon.
+async fn until_due(core: &Core, now: Timestamp) -> Duration {
+    match core.books.ledger().next_due().await {
+        Ok(Some(due)) => due.since(now).max(LOOK_AGAIN),
+        Ok(None) => LOOK_EVERY,
+        Err(error) => {
+            tracing::error!(%error, "cannot see what is due next");
+            LOOK_EVERY
+        }
+    }
+}
+
+enum Taken {
+    Free(Turn),
+    Busy,
+    Resting(Duration),
+}
+
+/// The one drive of a lane that is under way. Gives the lane free when it is dropped, also by a
+/// panic.
+struct Turn {
+    driver: Arc<Driver>,
+    lane: LaneId,
+}
+
+impl Turn {
+    async fn drive(self, core: &Core) {
+        if let Err(stumble) = core.drive(&self.lane).await {
+            tracing::warn!(lane = %self.lane, %stumble, "what is due stays due");
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if let Some(lane) = self.driver.memory().lanes.get_mut(&self.lane) {
+            lane.busy = false;
+        }
+        self.driver.nudge();
+    }
+}
+
+struct Closing(Arc<Driver>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.closing_requests.store(false, Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lane(name: &str) -> Option<LaneId> {
+        Some(LaneId {
+            target: "acme-prod".parse().ok()?,
+            name: name.to_owned(),
+        })
+    }
+
+    fn driver(pause: Duration) -> Arc<Driver> {
+        Arc::new(Driver::new(pause, Timestamp::default()))
+    }
+
+    #[test]
+    fn a_lane_is_driven_by_one_hand_at_a_time_and_others_do_not_wait() {
+        let driver = driver(Duration::ZERO);
+        let (Some(one), Some(other)) = (lane("one"), lane("other")) else {
+            unreachable!("the names are names")
+        };
+        let turn = driver.take(&one);
+        assert!(matches!(turn, Taken::Free(_)));
+        assert!(matches!(driver.take(&one), Taken::Busy));
+        assert!(matches!(driver.take(&other), Taken::Free(_)));
+        drop(turn);
+        assert!(matches!(driver.take(&one), Taken::Free(_)));
+    }
+
+    #[test]
+    fn a_lane_rests_between_two_drives_and_not_before_the_first() {
+        let driver = driver(Duration::from_secs(3600));
+        let Some(lane) = lane("one") else {
+            unreachable!("the name is a name")
+        };
+        drop(driver.take(&lane));
+        assert!(matches!(
+            driver.take(&lane),
+            Taken::Resting(left) if left > Duration::from_secs(3590)
+        ));
+    }
+
+    #[test]
+    fn a_panic_gives_the_lane_free() {
+        let driver = driver(Duration::ZERO);
+        let Some(lane) = lane("one") else {
+            unreachable!("the name is a name")
+        };
+        let Taken::Free(turn) = driver.take(&lane) else {
+            unreachable!("nobody drives it")
+        };
+        let panicked = std::thread::spawn(move || {
+            let _turn = turn;
+            std::panic::resume_unwind(Box::new(()));
+        })
+        .join();
+        assert!(panicked.is_err());
+        assert!(matches!(driver.take(&lane), Taken::Free(_)));
+    }
+}

@@ -1,0 +1,127 @@
+//! Calls about one lease: look at it, show that its job lives, renew it, give it back.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use jitney_api::{HeartbeatView, LeaseState, LeaseView, RenewalView};
+use jitney_core::books::FoundLease;
+use jitney_core::id::LeaseId;
+use jitney_core::refusal::Refusal;
+use jitney_core::usecase::Proof;
+
+use crate::edge::Line;
+use crate::problem::Declined;
+use crate::requests::under_way;
+use crate::service::Service;
+use crate::view;
+
+/// `GET /v1/leases/{id}`.
+pub(crate) async fn show(
+    State(service): State<Arc<Service>>,
+    line: Line,
+    Path(id): Path<String>,
+    call: axum::extract::Request,
+) -> Result<Json<LeaseView>, Declined> {
+    let (parts, _) = call.into_parts();
+    let id = lease_id(&id)?;
+    line.lease(id);
+    let (caller, proof) = service.holder(&parts).await?;
+    let lease = service.core.lease(id, &proof).await?;
+    service.admit(caller.key())?;
+    Ok(Json(service.show(&lease)))
+}
+
+/// `POST /v1/leases/{id}/heartbeat`. A fresh CI token beside the proof shows that the job itself
+/// lives, not only a process that kept its key; it must then be of the lease's own job.
+pub(crate) async fn heartbeat(
+    State(service): State<Arc<Service>>,
+    line: Line,
+    Path(id): Path<String>,
+    call: axum::extract::Request,
+) -> Result<Json<HeartbeatView>, Declined> {
+    let (parts, _) = call.into_parts();
+    let id = lease_id(&id)?;
+    line.lease(id);
+    let (caller, proof) = service.holder(&parts).await?;
+    service.core.lease(id, &proof).await?;
+    if let Some(verified) = caller.job() {
+        let job = Proof::Job(verified.job.key.clone());
+        service.core.lease(id, &job).await?;
+    }
+    service.admit(caller.key())?;
+    let beat = service.core.beat(id, &proof).await?;
+    Ok(Json(HeartbeatView {
+        state: state(beat.state),
+        ends_at: beat.ends_at.map(|at| at.to_string()),
+        next_within_seconds: u32::try_from(beat.silence.as_secs()).unwrap_or(u32::MAX),
+    }))
+}
+
+fn state(word: &str) -> LeaseState {
+    match word {
+        "elevating" => LeaseState::Elevating,
+        "active" => LeaseState::Active,
+        "revoking" => LeaseState::Revoking,
+        "ended" => LeaseState::Ended,
+        _ => LeaseState::Unknown,
+    }
+}
+
+/// `POST /v1/leases/{id}/renew`.
+pub(crate) async fn renew(
+    State(service): State<Arc<Service>>,
+    line: Line,
+    Path(id): Path<String>,
+    call: axum::extract::Request,
+) -> Result<Response, Declined> {
+    let (parts, _) = call.into_parts();
+    let id = lease_id(&id)?;
+    line.lease(id);
+    let (caller, proof) = service.holder(&parts).await?;
+    service.core.lease(id, &proof).await?;
+    service.admit(caller.key())?;
+    let core = Arc::clone(&service.core);
+    // A renewal that finds nobody changes little: its credential was seen by no one, and the
+    // job goes on with the one it has, or falls silent.
+    let renewed = under_way(&service.crew, async move { core.renew(id, &proof).await }).await?;
+    let (lease, credential) = renewed?;
+    let answer = RenewalView {
+        lease: service.show(&FoundLease::Active(lease)),
+        credential: view::credential(id, credential),
+    };
+    let json = serde_json::to_vec(&answer)
+        .map_err(|error| Declined::internal(format!("an answer has no JSON: {error}")))?;
+    Ok(([(CONTENT_TYPE, "application/json")], json).into_response())
+}
+
+/// `POST /v1/leases/{id}/release`.
+pub(crate) async fn release(
+    State(service): State<Arc<Service>>,
+    line: Line,
+    Path(id): Path<String>,
+    call: axum::extract::Request,
+) -> Result<(StatusCode, Json<LeaseView>), Declined> {
+    let (parts, _) = call.into_parts();
+    let id = lease_id(&id)?;
+    line.lease(id);
+    let caller = service.caller(&parts).await?;
+    let proof = service.lease_of(&caller, id).await?;
+    service.admit(caller.key())?;
+    let worker = Arc::clone(&service);
+    let released = under_way(&service.crew, async move {
+        let released = worker.core.release(id, &proof).await;
+        worker.driver.nudge();
+        released
+    });
+    let lease = released.await??;
+    Ok((StatusCode::ACCEPTED, Json(service.show(&lease))))
+}
+
+/// An id that is no id names nothing: the answer is the same as for somebody else's.
+fn lease_id(text: &str) -> Result<LeaseId, Declined> {
+    text.parse().map_err(|_| Refusal::not_found().into())
+}
