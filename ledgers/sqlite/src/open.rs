@@ -1,0 +1,226 @@
+//! Opening: everything that must be true of a ledger before anything is written to it.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::failure;
+use crate::options::SqliteOptions;
+use crate::place::Place;
+use crate::schema::{self, Found, STEPS};
+use crate::writer::Head;
+
+/// The oldest SQLite that is used, as it numbers itself. Up to 3.51.2 a checkpoint could, with
+/// two connections, reset a write-ahead log that was still being written, and so lose commits.
+pub const SQLITE_VERSION_MIN: i32 = 3_051_003;
+
+/// How long to wait for a process that is not a broker and locks the file: a shell, a backup.
+const BUSY_WAIT: Duration = Duration::from_secs(2);
+/// Prepared statements kept per connection; more than there are.
+const STATEMENTS_MAX: usize = 128;
+/// After so many pages in the write-ahead log they are copied into the file.
+const LOG_PAGES_MAX: u32 = 4_000;
+/// What the write-ahead log is cut back to after it grew larger.
+const LOG_BYTES_KEPT: u32 = 64 * 1024 * 1024;
+/// The page cache of a connection, in KiB. SQLite takes it as a negative number.
+const CACHE_KIB: i32 = 16 * 1024;
+const BYTES_PER_MIB: u64 = 1024 * 1024;
+
+/// Why a ledger was not opened. Nothing in it was changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CannotOpen {
+    /// This program was built with a SQLite that can lose commits.
+    #[error(
+        "SQLite is version {seen}, expected {SQLITE_VERSION_MIN} or later: build with `bundled`"
+    )]
+    OldSqlite {
+        /// Its version, as it numbers itself.
+        seen: i32,
+    },
+    /// An option is out of its range.
+    #[error("the ledger's option {0}")]
+    BadOption(String),
+    /// There is no such file, and none can be made.
+    #[error("the ledger `{}` cannot be opened: {reason}", path.display())]
+    NoFile {
+        /// Where it should be.
+        path: PathBuf,
+        /// What stood against it.
+        reason: String,
+    },
+    /// Another broker has it open.
+    #[error(
+        "the ledger `{}` is in use by another broker: stop that one, or give this one a ledger of \
+         its own",
+        path.display()
+    )]
+    InUse {
+        /// Which ledger.
+        path: PathBuf,
+    },
+    /// The file is something else.
+    #[error("the file `{}` is not a ledger: another program made it", path.display())]
+    NotALedger {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// A later version of this program wrote it.
+    #[error(
+        "the ledger `{}` has schema {seen}, this version knows schemas up to {known}: start the \
+         version that wrote it, or a later one",
+        path.display()
+    )]
+    NewerSchema {
+        /// Which ledger.
+        path: PathBuf,
+        /// Its schema.
+        seen: usize,
+        /// The latest schema that this version knows.
+        known: usize,
+    },
+    /// The file may be read but not written.
+    #[error("the ledger `{}` may not be written: see its permissions and its disk", path.display())]
+    ReadOnly {
+        /// Which ledger.
+        path: PathBuf,
+    },
+    /// Its parts contradict each other.
+    #[error("the ledger `{}` is damaged: {reason}", path.display())]
+    Damaged {
+        /// Which ledger.
+        path: PathBuf,
+        /// The contradiction.
+        reason: String,
+    },
+    /// SQLite cannot open or prepare it.
+    #[error("the ledger `{}` cannot be opened: {reason}", path.display())]
+    Failed {
+        /// Which ledger.
+        path: PathBuf,
+        /// What stood against it.
+        reason: String,
+    },
+}
+
+impl CannotOpen {
+    /// A stable name for the error.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::OldSqlite { .. } => "ledger_sqlite_too_old",
+            Self::BadOption(_) => "ledger_option_bad",
+            Self::NoFile { .. } => "ledger_no_file",
+            Self::InUse { .. } => "ledger_in_use",
+            Self::NotALedger { .. } => "ledger_not_a_ledger",
+            Self::NewerSchema { .. } => "ledger_schema_newer",
+            Self::ReadOnly { .. } => "ledger_read_only",
+            Self::Damaged { .. } => "ledger_damaged",
+            Self::Failed { .. } => "ledger_failed",
+        }
+    }
+
+    fn failed(path: &Path, error: &rusqlite::Error) -> Self {
+        let path = path.to_owned();
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::ReadOnly) => Self::ReadOnly { path },
+            Some(rusqlite::ErrorCode::NotADatabase) => Self::NotALedger { path },
+            _ => Self::Failed {
+                path,
+                reason: failure::words(error),
+            },
+        }
+    }
+}
+
+/// A ledger that is ours, up to date and sound, with the one connection that writes.
+pub(crate) struct Opened {
+    pub(crate) place: Place,
+    pub(crate) connection: Connection,
+    pub(crate) head: Head,
+}
+
+/// Opens the file that `options` name.
+pub(crate) fn open(options: &SqliteOptions) -> Result<Opened, CannotOpen> {
+    let seen = rusqlite::version_number();
+    if seen < SQLITE_VERSION_MIN {
+        return Err(CannotOpen::OldSqlite { seen });
+    }
+    if let Some(words) = options.out_of_range() {
+        return Err(CannotOpen::BadOption(words));
+    }
+    let place = Place::take(&options.path)?;
+    let path = place.path().to_owned();
+    let failed = |error: rusqlite::Error| CannotOpen::failed(&path, &error);
+    let mut connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(failed)?;
+    // SQLite opens a file that may not be written for reading, and says nothing.
+    if connection.is_readonly("main").map_err(failed)? {
+        return Err(CannotOpen::ReadOnly { path });
+    }
+    match schema::migrate(&mut connection, STEPS).map_err(failed)? {
+        Found::Ready => {}
+        Found::Foreign => return Err(CannotOpen::NotALedger { path }),
+        Found::Newer { seen } => {
+            let known = STEPS.len();
+            return Err(CannotOpen::NewerSchema { path, seen, known });
+        }
+    }
+    place
+        .close_to_others()
+        .map_err(|error| CannotOpen::NoFile {
+            path: path.clone(),
+            reason: error.to_string(),
+        })?;
+    make_durable(&connection, options).map_err(failed)?;
+    let head = Head::read(&connection).map_err(failed)?;
+    if let Some(reason) = head.contradiction(&connection).map_err(failed)? {
+        return Err(CannotOpen::Damaged { path, reason });
+    }
+    Ok(Opened {
+        place,
+        connection,
+        head,
+    })
+}
+
+/// A connection for reading only.
+pub(crate) fn open_reader(path: &Path) -> Result<Connection, CannotOpen> {
+    connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+        .map_err(|error| CannotOpen::failed(path, &error))
+}
+
+fn connect(path: &Path, access: OpenFlags) -> Result<Connection, rusqlite::Error> {
+    // Each connection stays with one thread. Never `SQLITE_OPEN_URI`: a path is not a place for
+    // options such as `?immutable=1`.
+    let connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(BUSY_WAIT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.pragma_update(None, "cell_size_check", true)?;
+    Ok(connection)
+}
+
+/// Sees to it that a commit is on disk when it returns.
+fn make_durable(connection: &Connection, options: &SqliteOptions) -> Result<(), rusqlite::Error> {
+    connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| {
+        let mode: String = row.get(0)?;
+        (mode == "wal").then_some(()).ok_or_else(|| {
+            let cannot = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN);
+            let why = "the file system has no write-ahead log".to_owned();
+            rusqlite::Error::SqliteFailure(cannot, Some(why))
+        })
+    })?;
+    // Not `NORMAL`, as so often advised: that loses the last commits when the power fails.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES_MAX)?;
+    connection.pragma_update(None, "journal_size_limit", LOG_BYTES_KEPT)?;
+    if let Some(mib) = options.size_max_mib {
+        let page: u64 = connection
+            .pragma_query_value(None, "page_size", |row| row.get::<_, u32>(0).map(u64::from))?;
+        let pages = u64::from(mib).saturating_mul(BYTES_PER_MIB) / page.max(1);
+        let pages = u32::try_from(pages).unwrap_or(u32::MAX - 1);
+        connection.pragma_update(None, "max_page_count", pages)?;
+    }
+    Ok(())
+}

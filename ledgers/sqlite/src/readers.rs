@@ -1,0 +1,97 @@
+//! The threads that read. Each has a connection of its own that cannot write, and sees one
+//! snapshot per question, so that reading never waits for writing and never sees half of it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use jitney_core::ledger::CannotRead;
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::failure;
+use crate::open::CannotOpen;
+
+/// How many questions may wait for each thread.
+const QUEUE_LENGTH_PER_READER: usize = 64;
+
+type Question = Box<dyn FnOnce(&mut Connection) + Send>;
+
+/// The way to the reading threads.
+pub(crate) struct Readers {
+    queue: Option<mpsc::Sender<Question>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Readers {
+    /// Starts one thread for each connection.
+    pub(crate) fn start(
+        connections: Vec<Connection>,
+        failed: impl Fn(std::io::Error) -> CannotOpen,
+    ) -> Result<Self, CannotOpen> {
+        let (queue, waiting) = mpsc::channel(connections.len() * QUEUE_LENGTH_PER_READER);
+        let waiting = Arc::new(Mutex::new(waiting));
+        let mut readers = Self {
+            queue: Some(queue),
+            threads: Vec::new(),
+        };
+        for connection in connections {
+            let waiting = Arc::clone(&waiting);
+            let thread = thread::Builder::new()
+                .name("ledger-reader".to_owned())
+                .spawn(move || serve(connection, &waiting))
+                .map_err(&failed)?;
+            readers.threads.push(thread);
+        }
+        Ok(readers)
+    }
+
+    /// Asks something of one snapshot.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&Connection) -> Result<T, rusqlite::Error> + Send + 'static,
+    ) -> Result<T, CannotRead> {
+        let stopped = || CannotRead("its readers have stopped".to_owned());
+        let (reply, answer) = oneshot::channel();
+        let question: Question = Box::new(move |connection| {
+            // Whoever asked may be gone.
+            let _ = reply.send(in_one_snapshot(connection, ask));
+        });
+        let queue = self.queue.as_ref().ok_or_else(stopped)?;
+        queue.send(question).await.map_err(|_| stopped())?;
+        let answer = answer.await.map_err(|_| stopped())?;
+        answer.map_err(|error| CannotRead(failure::words(&error)))
+    }
+}
+
+fn in_one_snapshot<T>(
+    connection: &mut Connection,
+    ask: impl FnOnce(&Connection) -> Result<T, rusqlite::Error>,
+) -> Result<T, rusqlite::Error> {
+    let snapshot = connection.transaction()?;
+    let found = ask(&snapshot)?;
+    snapshot.commit()?;
+    Ok(found)
+}
+
+fn serve(mut connection: Connection, waiting: &Mutex<mpsc::Receiver<Question>>) {
+    loop {
+        // One idle thread waits for the next question, the others wait for it to have one.
+        let question = waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .blocking_recv();
+        match question {
+            Some(question) => question(&mut connection),
+            None => return,
+        }
+    }
+}
+
+impl Drop for Readers {
+    fn drop(&mut self) {
+        self.queue = None;
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
