@@ -27,6 +27,7 @@ mod quote;
 mod review;
 mod rule;
 mod schema;
+mod shape;
 mod slices;
 mod sources;
 mod words;

@@ -14,6 +14,7 @@ use crate::problem::{CannotLoad, Finder, Place, Problem};
 use crate::review::{review_annotations, review_rule};
 use crate::rule::Rule;
 use crate::schema::{SCHEMA, SCHEMA_NAME, groups, schema_for};
+use crate::shape::review_shape;
 use crate::slices::Slices;
 use crate::sources::{FILES_MAX, SourceFile};
 
@@ -167,6 +168,9 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn read(&self, file: &SourceFile) -> Result<Vec<(Place, Rule)>, Vec<Problem>> {
+        if let Some(problem) = review_shape(&file.name, &file.text) {
+            return Err(vec![problem]);
+        }
         let parsed: PolicySet = file.text.parse().map_err(|errors| syntax(file, &errors))?;
         let mut problems = Vec::new();
         if let Some(template) = parsed.templates().next() {

@@ -40,130 +40,133 @@ fn changed(right: &str, wrong: &str) -> String {
     GOOD.replacen(right, wrong, 1)
 }
 
+/// What is changed, what it becomes, and a part of the refusal.
+const CHANGES: &[(&str, &str, &str)] = &[
+    (
+        "@id(\"shop-reads\")\n",
+        "",
+        "shop.cedar:1:1: the rule has no id (missing_id)",
+    ),
+    (
+        "shop-reads",
+        "Shop Reads",
+        "shop.cedar:1:1: `Shop Reads` is not an id (bad_id)",
+    ),
+    (
+        "@reason(\"shop reads\")\n",
+        "",
+        "shop.cedar:1:1: the rule `shop-reads` has no reason (missing_reason)",
+    ),
+    ("\"shop reads\"", "\" \"", "has no reason (missing_reason)"),
+    (
+        "\"shop reads\"",
+        "\"shop\\nreads\"",
+        "breaks the line (bad_annotation)",
+    ),
+    ("@reason", "@resaon", "advice: did you mean `@reason`?"),
+    (
+        "@reason",
+        "@approval(\"one\")\n@reason",
+        "shop.cedar:1:1: the rule `shop-reads` demands approval, and this broker has no \
+             approvers yet (approval_not_supported)",
+    ),
+    (
+        "permit",
+        "forbid",
+        "the rule `shop-reads` has no advice (missing_advice)",
+    ),
+    (
+        "\"1001\" &&",
+        "\"1001\"",
+        "shop.cedar:12:5: unexpected token `context`",
+    ),
+    ("principal,", "principle,", "shop.cedar:4:5: "),
+    (
+        "principal,",
+        "principal == ?principal,",
+        "the rule has an open slot (template)",
+    ),
+    ("owner_id ==", "owner ==", "shop.cedar:11:5: "),
+    (
+        "object-storage:read",
+        "object-storage:raed",
+        "did you mean `Action::\"object-storage:read\"`",
+    ),
+    ("Tier::\"critical\"", "Tier::\"crit\"", "shop.cedar:12:21: "),
+    (
+        "context.tier != Tier::\"critical\"",
+        "context.tier == 3",
+        "shop.cedar:12:5: ",
+    ),
+    (
+        "context.tier != Tier::\"critical\"",
+        "principal.environment == \"production\"",
+        "shop.cedar:12:5: ",
+    ),
+    (
+        "context.tier != Tier::\"critical\"",
+        "principal.event == \"pu\u{0455}h\"",
+        "contains mixed scripts",
+    ),
+    (
+        "context.tier != Tier::\"critical\"",
+        "false",
+        "(bad_policy)",
+    ),
+    (
+        "principal.repository.owner_id == \"1001\" &&\n",
+        "",
+        "shop.cedar:1:1: the rule `shop-reads` does not say whose jobs it is about \
+             (no_owner_id)\n  advice: add `principal.repository.owner_id == \"…\"`, joined by `&&`",
+    ),
+    (
+        "principal.repository.owner_id == \"1001\"",
+        "(principal.repository.owner_id == \"1001\" || principal.event == \"push\")",
+        "(no_owner_id)",
+    ),
+    (
+        "principal.repository.id == \"2002\"",
+        "principal.repository.path == \"acme/shop\"",
+        "the rule `shop-reads` trusts `principal.repository.path`, a name that can change \
+             hands (name_without_id)\n  advice: add `principal.repository.id == \"…\"`",
+    ),
+    (
+        "context.tier != Tier::\"critical\"",
+        "principal.actor.login == \"octo-dev\"",
+        "advice: add `principal.actor.id == \"…\"`",
+    ),
+    (
+        "action == Action::\"object-storage:read\"",
+        "action",
+        "gives every capability there is or will be (every_capability)",
+    ),
+    (
+        "context.tier != Tier::\"critical\"",
+        "context.path.text like \"releases*\"",
+        "matches `context.path.text` by a pattern that allows too much (loose_pattern)",
+    ),
+    (
+        "context.tier != Tier::\"critical\"",
+        "principal.workflow.job_ref like \"acme/platform/*\"",
+        "(loose_pattern)",
+    ),
+    (
+        "context.tier != Tier::\"critical\"",
+        "principal.git_ref.full like \"*main\"",
+        "(loose_pattern)",
+    ),
+    (
+        "context.tier != Tier::\"critical\"",
+        "principal.issuer == \"https://token.actions.githubusercontent.co\"",
+        "which this broker does not trust (unknown_issuer)\n  advice: did you mean \
+             `https://token.actions.githubusercontent.com`?",
+    ),
+];
+
 #[test]
 fn one_change_makes_a_good_file_bad() {
     assert!(load(vec![file("shop.cedar", GOOD)]).is_ok());
-    for (right, wrong, expected) in [
-        (
-            "@id(\"shop-reads\")\n",
-            "",
-            "shop.cedar:1:1: the rule has no id (missing_id)",
-        ),
-        (
-            "shop-reads",
-            "Shop Reads",
-            "shop.cedar:1:1: `Shop Reads` is not an id (bad_id)",
-        ),
-        (
-            "@reason(\"shop reads\")\n",
-            "",
-            "shop.cedar:1:1: the rule `shop-reads` has no reason (missing_reason)",
-        ),
-        ("\"shop reads\"", "\" \"", "has no reason (missing_reason)"),
-        (
-            "\"shop reads\"",
-            "\"shop\\nreads\"",
-            "breaks the line (bad_annotation)",
-        ),
-        ("@reason", "@resaon", "advice: did you mean `@reason`?"),
-        (
-            "@reason",
-            "@approval(\"one\")\n@reason",
-            "shop.cedar:1:1: the rule `shop-reads` demands approval, and this broker has no \
-             approvers yet (approval_not_supported)",
-        ),
-        (
-            "permit",
-            "forbid",
-            "the rule `shop-reads` has no advice (missing_advice)",
-        ),
-        (
-            "\"1001\" &&",
-            "\"1001\"",
-            "shop.cedar:12:5: unexpected token `context`",
-        ),
-        ("principal,", "principle,", "shop.cedar:4:5: "),
-        (
-            "principal,",
-            "principal == ?principal,",
-            "the rule has an open slot (template)",
-        ),
-        ("owner_id ==", "owner ==", "shop.cedar:11:5: "),
-        (
-            "object-storage:read",
-            "object-storage:raed",
-            "did you mean `Action::\"object-storage:read\"`",
-        ),
-        ("Tier::\"critical\"", "Tier::\"crit\"", "shop.cedar:12:21: "),
-        (
-            "context.tier != Tier::\"critical\"",
-            "context.tier == 3",
-            "shop.cedar:12:5: ",
-        ),
-        (
-            "context.tier != Tier::\"critical\"",
-            "principal.environment == \"production\"",
-            "shop.cedar:12:5: ",
-        ),
-        (
-            "context.tier != Tier::\"critical\"",
-            "principal.event == \"pu\u{0455}h\"",
-            "contains mixed scripts",
-        ),
-        (
-            "context.tier != Tier::\"critical\"",
-            "false",
-            "(bad_policy)",
-        ),
-        (
-            "principal.repository.owner_id == \"1001\" &&\n",
-            "",
-            "shop.cedar:1:1: the rule `shop-reads` does not say whose jobs it is about \
-             (no_owner_id)\n  advice: add `principal.repository.owner_id == \"…\"`, joined by `&&`",
-        ),
-        (
-            "principal.repository.owner_id == \"1001\"",
-            "(principal.repository.owner_id == \"1001\" || principal.event == \"push\")",
-            "(no_owner_id)",
-        ),
-        (
-            "principal.repository.id == \"2002\"",
-            "principal.repository.path == \"acme/shop\"",
-            "the rule `shop-reads` trusts `principal.repository.path`, a name that can change \
-             hands (name_without_id)\n  advice: add `principal.repository.id == \"…\"`",
-        ),
-        (
-            "context.tier != Tier::\"critical\"",
-            "principal.actor.login == \"octo-dev\"",
-            "advice: add `principal.actor.id == \"…\"`",
-        ),
-        (
-            "action == Action::\"object-storage:read\"",
-            "action",
-            "gives every capability there is or will be (every_capability)",
-        ),
-        (
-            "context.tier != Tier::\"critical\"",
-            "context.path.text like \"releases*\"",
-            "matches `context.path.text` by a pattern that allows too much (loose_pattern)",
-        ),
-        (
-            "context.tier != Tier::\"critical\"",
-            "principal.workflow.job_ref like \"acme/platform/*\"",
-            "(loose_pattern)",
-        ),
-        (
-            "context.tier != Tier::\"critical\"",
-            "principal.git_ref.full like \"*main\"",
-            "(loose_pattern)",
-        ),
-        (
-            "context.tier != Tier::\"critical\"",
-            "principal.issuer == \"https://token.actions.githubusercontent.co\"",
-            "which this broker does not trust (unknown_issuer)\n  advice: did you mean \
-             `https://token.actions.githubusercontent.com`?",
-        ),
-    ] {
+    for (right, wrong, expected) in CHANGES {
         let refused = refusal(&changed(right, wrong));
         assert!(refused.starts_with("shop.cedar:"), "{wrong}: {refused}");
         assert!(refused.contains(expected), "{wrong}: {refused}");
@@ -311,6 +314,52 @@ fn there_are_limits() {
         .map(|number| file(&format!("{number}.cedar"), ""))
         .collect();
     assert_eq!(load(files).unwrap_err().problems[0].code, "too_many");
+}
+
+/// Each of these ended the process with a stack overflow before the limits of `shape.rs`.
+#[test]
+fn a_rule_nested_without_end_is_refused_and_ends_nothing() {
+    let n = 50_000;
+    for condition in [
+        format!("{}true{}", "(".repeat(n), ")".repeat(n)),
+        vec!["context.severs"; n].join(" || "),
+        vec!["context.severs"; n].join(" && "),
+        format!("context{}", ".path".repeat(n)),
+        format!(
+            "{}true{}",
+            "if true then ".repeat(n),
+            " else false".repeat(n)
+        ),
+        format!("{} > 0", vec!["1"; n].join(" + ")),
+    ] {
+        let refused = refusal(&changed("context.tier != Tier::\"critical\"", &condition));
+        assert!(refused.starts_with("shop.cedar:12:"), "{refused}");
+        assert!(refused.contains("(too_deep)"), "{refused}");
+    }
+}
+
+#[test]
+fn the_largest_rule_is_read_asked_and_explained_on_a_small_stack() {
+    let condition = format!("context.severs && {}", vec!["true"; 80].join(" && "));
+    let unless = vec!["false"; 40].join(" || ");
+    let text = permit("large", "object-storage:write", &condition)
+        .replace("};\n", &format!("}} unless {{ {unless} }};"));
+    let small = std::thread::Builder::new().stack_size(1024 * 1024);
+    let work = move || {
+        let policies = load(vec![file("large.cedar", &text)]).unwrap();
+        assert_eq!(Asking::default().ask(&policies).verdict, Verdict::Allow);
+        let lapsing = Asking {
+            recall: None,
+            ..Asking::default()
+        };
+        let decision = lapsing.ask(&policies);
+        assert_eq!(decision.verdict, Verdict::Deny);
+        assert!(
+            decision.reasons.join("").contains("`large`"),
+            "{decision:?}"
+        );
+    };
+    small.spawn(work).unwrap().join().unwrap();
 }
 
 #[test]
