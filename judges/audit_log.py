@@ -73,7 +73,9 @@ def read_checkpoint(note, key_text):
         if mark != "\u2014" or signer != name or identity_and_signature[:4] != key_id(name, public):
             continue
         try:
-            Ed25519PublicKey.from_public_bytes(public).verify(identity_and_signature[4:], text.encode())
+            Ed25519PublicKey.from_public_bytes(public).verify(
+                identity_and_signature[4:], text.encode()
+            )
         except InvalidSignature:
             raise Refused("the signature is wrong") from None
         signed = True
@@ -238,7 +240,11 @@ def judge_tampering(verdict, ours):
 def judge_foreign_export(verdict, ours):
     lines = ours.export(TAMPERED_SIZE)
     key_text, written = signed_export(lines, Ed25519PrivateKey.generate())
-    verdict.equal("ours reads what this program signs", ours.verify(written, key_text), {"size": TAMPERED_SIZE})
+    verdict.equal(
+        "ours reads what this program signs",
+        ours.verify(written, key_text),
+        {"size": TAMPERED_SIZE},
+    )
     answer = ours.verify(written, lines[0]["key"])
     verdict.holds("but not with another key", "refused" in answer, answer)
 

@@ -23,15 +23,13 @@ AUDIENCE = "https://jitney.acme.example"
 REQUIRED = ["iss", "sub", "aud", "exp", "iat", "nbf", "jti"]
 JOB_IS_OVER = "Can't issue ID_TOKEN for job in 'Completed' state."
 # The claims of GitHub's documentation that a job in an environment has, and no others.
-CLAIMS = set(
-    """
+CLAIMS = set("""
     jti sub aud ref sha repository repository_owner repository_owner_id run_id run_number
     run_attempt repository_visibility repository_id actor actor_id workflow head_ref base_ref
     event_name ref_protected ref_type workflow_ref workflow_sha job_workflow_ref job_workflow_sha
     runner_environment environment environment_node_id check_run_id enterprise enterprise_id
     repo_property_data_classification iss nbf exp iat
-    """.split()
-)
+    """.split())
 
 
 class Issuer:
@@ -84,7 +82,9 @@ class Issuer:
 def judge_documents(verdict, issuer):
     discovery = issuer.get("/.well-known/openid-configuration")
     verdict.equal("discovery names the issuer", discovery["issuer"], issuer.url)
-    verdict.equal("discovery names the keys", discovery["jwks_uri"], issuer.url + "/.well-known/jwks")
+    verdict.equal(
+        "discovery names the keys", discovery["jwks_uri"], issuer.url + "/.well-known/jwks"
+    )
     algorithms = discovery["id_token_signing_alg_values_supported"]
     verdict.equal("discovery names one algorithm", algorithms, ["RS256"])
     supported = set(discovery["claims_supported"])
@@ -109,7 +109,9 @@ def judge_honest_tokens(verdict, issuer):
     ids = {issuer.verify(issuer.token(job))["jti"] for _ in range(20)}
     verdict.equal("each token has its own jti", len(ids | {claims["jti"]}), 21)
     default = jwt.decode(issuer.token(job, None), options={"verify_signature": False})
-    verdict.equal("the default audience is the owner's page", default["aud"], "https://github.com/acme")
+    verdict.equal(
+        "the default audience is the owner's page", default["aud"], "https://github.com/acme"
+    )
     header = jwt.get_unverified_header(issuer.token(job))
     verdict.equal("the header names an algorithm", (header["alg"], header["typ"]), ("RS256", "JWT"))
     for event in ["pull_request", "pull_request_target", "workflow_run"]:

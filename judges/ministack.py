@@ -2,7 +2,8 @@
 
 Prints one line, {"url": …}, when it answers, and ends when its standard input does, so that it
 never outlives whoever started it. Any 12-digit access key is the root user of that account (the
-secret key is `test`): a test that takes an account of its own shares nothing with the others.
+secret key is `test`), so a test takes an account of its own. Buckets have one namespace for all, as
+on AWS: name them after the account.
 
     ministack.py < PIPE
 """

@@ -67,7 +67,7 @@ class Verdict:
 
 
 class Served:
-    """A program that prints one line of JSON when it is ready and serves until its input ends."""
+    """A program that prints one line of JSON when it is ready, and serves until it is ended."""
 
     def __init__(self, *command):
         self.command = command
@@ -83,11 +83,12 @@ class Served:
 
     def __exit__(self, *_):
         self.process.stdin.close()
+        self.process.terminate()
         try:
             self.process.wait(timeout=20)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            raise RuntimeError(f"{self.command[0]} did not end with its input") from None
+            raise RuntimeError(f"{self.command[0]} did not end when it was told to") from None
 
 
 class Answering:
