@@ -125,6 +125,12 @@ pub(crate) fn md5(data: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )]
     use super::*;
 
     /// The check values of the CRC catalogue for `123456789`, and FIPS 180's for the hashes.

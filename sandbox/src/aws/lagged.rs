@@ -53,6 +53,12 @@ impl<T> Lagged<T> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )]
     use super::*;
 
     fn at(second: i64) -> Timestamp {

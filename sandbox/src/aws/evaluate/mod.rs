@@ -19,6 +19,11 @@ mod policy;
 mod principal;
 mod statement;
 
+#[cfg(test)]
+mod bypass_tests;
+#[cfg(test)]
+mod language_tests;
+
 pub use context::Context;
 pub use decide::{Decision, Layer, Layers, ResourceSide, Verdict, decide};
 pub use policy::{Effect, Malformed, Policy, PolicyKind};

@@ -251,6 +251,12 @@ fn split_outside_variables(text: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )]
     use super::*;
 
     fn glob_text(pattern: &str, value: &str) -> bool {

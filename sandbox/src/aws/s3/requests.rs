@@ -144,6 +144,12 @@ fn resolve(reference: &quick_xml::events::BytesRef<'_>) -> Result<char, AwsError
 
 #[cfg(test)]
 mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )]
     use super::*;
 
     #[test]
