@@ -210,7 +210,7 @@ fn prefixes(path: &str) -> BTreeSet<String> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
 
     #[test]
@@ -229,6 +229,21 @@ mod tests {
         for prefix in prefixes("a/b-c/d") {
             assert!(Path::parse(&prefix).unwrap().covers(&path), "{prefix}");
         }
+    }
+
+    #[test]
+    fn jobs_of_two_issuers_are_two_jobs() {
+        let job = |issuer: &str, key: &str| -> Job {
+            let mut job = crate::world::deploy_job();
+            job["issuer"] = issuer.into();
+            job["key"] = key.into();
+            serde_json::from_value(job).unwrap()
+        };
+        let uid = |issuer, key| job_uid(&job(issuer, key)).unwrap();
+        assert_eq!(uid("https://a", "1"), uid("https://a", "1"));
+        assert_ne!(uid("https://a", "1"), uid("https://b", "1"));
+        assert_ne!(uid("https://a", "1"), uid("https://a", "2"));
+        assert_ne!(uid("https://a|1", "2"), uid("https://a", "1|2"));
     }
 
     #[test]

@@ -186,10 +186,6 @@ fn what_looks_like_a_mistake_and_is_none_loads() {
         ),
         ("action ==", "action in"),
         (
-            "Action::\"object-storage:read\"",
-            "Action::\"object-storage:read\"",
-        ),
-        (
             "context.tier != Tier::\"critical\"",
             "principal.repository.path == \"acme/shop\" && principal.issuer == \
              \"https://token.actions.githubusercontent.com\"",
