@@ -56,7 +56,7 @@ impl<S> Recorded<S> {
 #[cfg(test)]
 impl<S> Step<S> {
     /// What committing would give, for tests of edges.
-    pub(crate) fn as_if_committed(self) -> Recorded<S> {
+    pub(crate) fn committed_in_test(self) -> Recorded<S> {
         Recorded {
             state: self.next,
             version: self.version,

@@ -628,7 +628,7 @@ mod tests {
         };
         submitted(Verdict::NeedsApproval)
             .pending(quorum)
-            .as_if_committed()
+            .committed_in_test()
     }
 
     fn events(entries: &[Entry]) -> Vec<&'static str> {
@@ -659,7 +659,7 @@ mod tests {
         let once = pending(2)
             .approved("7".to_owned(), after(1))
             .unwrap()
-            .as_if_committed();
+            .committed_in_test();
         assert_eq!(
             why(once.approved("7".to_owned(), after(2))),
             CannotApprove::Already
@@ -682,13 +682,13 @@ mod tests {
         let one = pending(2)
             .approved("7".to_owned(), after(1))
             .unwrap()
-            .as_if_committed();
+            .committed_in_test();
         let (one, why) = grant(one, Verdict::Allow).unwrap_err();
         assert_eq!(why, NotYetGranted::Quorum { have: 1, need: 2 });
         let two = one
             .approved("8".to_owned(), after(2))
             .unwrap()
-            .as_if_committed();
+            .committed_in_test();
         let (two, why) = grant(two, Verdict::Deny).unwrap_err();
         assert_eq!(why, NotYetGranted::PolicyRefuses);
         assert!(grant(*two, Verdict::NeedsApproval).is_ok());
@@ -714,7 +714,7 @@ mod tests {
         let approved = pending(1)
             .approved("7".to_owned(), after(1))
             .unwrap()
-            .as_if_committed();
+            .committed_in_test();
         let closed = approved.refused("8".to_owned(), after(2));
         assert_eq!(
             closed.next().outcome(),
@@ -735,19 +735,19 @@ mod tests {
             Request::Granting(granting.next().clone()).due_at(),
             Some(after(20))
         );
-        let granted = granting.as_if_committed().granted();
+        let granted = granting.committed_in_test().granted();
         assert_eq!(
             Request::Granted(granted.next().clone()).due_at(),
             Some(after(900))
         );
         let open = granted
-            .as_if_committed()
+            .committed_in_test()
             .still_open(Duration::from_secs(60), after(900));
         assert_eq!(
             Request::Granted(open.next().clone()).due_at(),
             Some(after(960))
         );
-        let done = open.as_if_committed().done(after(970));
+        let done = open.committed_in_test().done(after(970));
         assert_eq!(Request::Closed(done.next().clone()).due_at(), None);
     }
 }

@@ -74,17 +74,17 @@ fn elevation(expires_at: Timestamp) -> Elevation {
 }
 
 fn intent() -> Recorded<Elevating> {
-    intend(terms()).as_if_committed()
+    intend(terms()).committed_in_test()
 }
 
 fn active() -> Recorded<Active> {
     intent()
         .granted(&elevation(after(901)), after(1))
-        .as_if_committed()
+        .committed_in_test()
 }
 
 fn revoking() -> Recorded<Revoking> {
-    active().ending(End::Released, after(60)).as_if_committed()
+    active().ending(End::Released, after(60)).committed_in_test()
 }
 
 fn doubted() -> Recorded<Revoking> {
@@ -94,7 +94,7 @@ fn doubted() -> Recorded<Revoking> {
         told: String::new(),
         logged: String::new(),
     };
-    intent().doubted(&fault, after(20)).as_if_committed()
+    intent().doubted(&fault, after(20)).committed_in_test()
 }
 
 fn over(found: Looked) -> Option<Step<Ended>> {
@@ -201,12 +201,12 @@ fn written_is_told_once_and_forgotten_when_a_stranger_undoes_it() {
     assert_eq!(first.next().told_exposed_until(), after(75));
     // What the adapter told is never evidence: the credential's own end stays what it was.
     assert_eq!(first.next().exposed_until(), after(901));
-    let second = again(first.as_if_committed(), true, after(62));
+    let second = again(first.committed_in_test(), true, after(62));
     assert_eq!(
         (second.entries().len(), second.next().written_at()),
         (0, Some(after(61)))
     );
-    let undone = again(second.as_if_committed(), false, after(63));
+    let undone = again(second.committed_in_test(), false, after(63));
     assert_eq!(undone.next().written_at(), None);
 }
 
@@ -220,7 +220,7 @@ fn pauses_grow_to_a_minute_and_there_is_no_last_attempt() {
         let pause = step.next().look_again.since(now);
         assert!(pause >= longest && pause <= Duration::from_secs(60));
         longest = pause;
-        lease = step.as_if_committed();
+        lease = step.committed_in_test();
     }
     assert_eq!(longest, Duration::from_secs(60));
     assert_eq!(lease.attempts(), 2000);
