@@ -1,6 +1,6 @@
 //! What IAM knows: accounts with their users, roles and managed policies.
 //!
-//! Reads show what was written; [`Directory::role_rules`] and [`Directory::managed_policy`] show what is enforced.
+//! Reads show what was written; [`Directory::enforced_role`] and [`Directory::enforced_document`] show what is enforced.
 
 use std::collections::{BTreeMap, BTreeSet};
 

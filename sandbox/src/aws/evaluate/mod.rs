@@ -1,12 +1,12 @@
 //! The policy language and its evaluation: a pure function of a request, the policies that apply to it, and
 //! nothing else.
 //!
-//! [`decide`] answers what AWS would answer: an explicit Deny in any layer wins; otherwise the identity
+//! [`decide()`] answers what AWS would answer: an explicit Deny in any layer wins; otherwise the identity
 //! policies, the permissions boundary and the session policies must all allow, unless a resource policy
 //! names the caller in a way that passes them by. Parsing ([`Policy::parse`]) refuses what AWS refuses.
 //! No clock, no network, no estate: whatever a condition may look at is in [`Request::context`].
 //!
-//! Judges: the unit tests below hold the bypass table row by row; a differential test compares [`decide`] with
+//! Judges: the unit tests below hold the bypass table row by row; a differential test compares [`decide()`] with
 //! an independent evaluator, run as a separate process.
 
 mod condition;
