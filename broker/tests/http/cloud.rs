@@ -1,0 +1,185 @@
+//! A cloud that behaves: it gives sessions, enforces what is revoked, and fails when told to.
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+use jitney_core::adapter::{Elevate, Epoch, Revocations, Revoke};
+use jitney_core::books::Recorded;
+use jitney_core::credential::{Credential, Elevation};
+use jitney_core::evidence::{Evidence, Hold, Revocation};
+use jitney_core::fault::{Fault, FaultKind};
+use jitney_core::guarantee::{Guarantees, Recall};
+use jitney_core::id::CloudName;
+use jitney_core::lease::{Active, Elevating, Revoking};
+use jitney_core::plan::{CannotPlan, LaneId, Order, Plan};
+use jitney_core::time::Clock as _;
+use serde_json::json;
+use tokio::sync::Semaphore;
+
+/// Part of every credential; must be found nowhere but in the answers that hand one over.
+pub const CANARY: &str = "canary-9f1c77";
+
+/// What the next elevation comes to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Mood {
+    Obliging,
+    Faulty(FaultKind),
+    /// The session is given out, and the answer is lost.
+    AnswerLost,
+    Panicking,
+}
+
+pub struct FakeCloud {
+    name: CloudName,
+    mood: Mutex<Mood>,
+    /// Handles whose sessions work.
+    alive: Mutex<BTreeSet<String>>,
+    minted: Mutex<u32>,
+    /// Elevations wait here while it has no permits.
+    pub gate: Semaphore,
+}
+
+impl FakeCloud {
+    pub fn new() -> Self {
+        Self {
+            name: "fake".parse().unwrap(),
+            mood: Mutex::new(Mood::Obliging),
+            alive: Mutex::new(BTreeSet::new()),
+            minted: Mutex::new(0),
+            gate: Semaphore::new(Semaphore::MAX_PERMITS),
+        }
+    }
+
+    pub fn set(&self, mood: Mood) {
+        *self.mood.lock().unwrap() = mood;
+    }
+
+    /// Stops elevations before they are made, until the gate gets permits.
+    pub fn shut_gate(&self) {
+        self.gate.forget_permits(Semaphore::MAX_PERMITS);
+    }
+
+    pub fn sessions_alive(&self) -> usize {
+        self.alive.lock().unwrap().len()
+    }
+
+    pub fn minted(&self) -> u32 {
+        *self.minted.lock().unwrap()
+    }
+
+    async fn mint(&self, handle: &str) -> Result<Elevation, Fault> {
+        self.gate.acquire().await.unwrap().forget();
+        self.gate.add_permits(1);
+        let mood = *self.mood.lock().unwrap();
+        match mood {
+            Mood::Obliging | Mood::AnswerLost => {}
+            Mood::Faulty(kind) => return Err(fault(kind)),
+            Mood::Panicking => panic!("the adapter panicked with {CANARY}"),
+        }
+        self.alive.lock().unwrap().insert(handle.to_owned());
+        *self.minted.lock().unwrap() += 1;
+        if mood == Mood::AnswerLost {
+            return Err(fault(FaultKind::Ambiguous));
+        }
+        let now = jitney_broker::SystemClock.now();
+        let secret = format!("{CANARY}-{handle}");
+        Ok(Elevation {
+            credential: Credential::new(
+                "aws-session",
+                [
+                    ("access_key_id", "ASIAFAKE".to_owned()),
+                    ("secret_access_key", secret),
+                    ("region", "eu-central-1".to_owned()),
+                ],
+                now.plus(std::time::Duration::from_secs(900)),
+            ),
+            fingerprint: "ASIAFAKE".to_owned(),
+            provider_request: None,
+        })
+    }
+}
+
+fn fault(kind: FaultKind) -> Fault {
+    Fault {
+        kind,
+        code: "fake_fault",
+        told: "the cloud did not grant it".to_owned(),
+        logged: "the fake was told to fail".to_owned(),
+    }
+}
+
+#[async_trait]
+impl Elevate for FakeCloud {
+    fn cloud(&self) -> &CloudName {
+        &self.name
+    }
+
+    fn plan(&self, order: &Order<'_>) -> Result<Plan, CannotPlan> {
+        let scopes: Vec<_> = order.wanted.iter().map(|w| w.scope.to_string()).collect();
+        if scopes.iter().any(|scope| scope.contains("unplannable")) {
+            return Err(CannotPlan {
+                code: "plan_too_large",
+                told: "this cannot be expressed".to_owned(),
+                logged: "this cannot be expressed".to_owned(),
+            });
+        }
+        Ok(Plan {
+            lane: LaneId {
+                target: order.target.clone(),
+                name: "role/deploy".to_owned(),
+            },
+            lane_capacity: 50,
+            terms: json!({ "scopes": scopes }),
+            summary: vec!["assume the role `deploy`".to_owned()],
+            lands_within_seconds: 2,
+            lives_seconds: 900,
+            derived_seconds: 0,
+            guarantees: Guarantees {
+                ttl_seconds_min: 60,
+                ttl_seconds_max: 3600,
+                recall: Recall::Severs { within_seconds: 5 },
+                ends_by_itself: true,
+                because: Vec::new(),
+            },
+        })
+    }
+
+    async fn elevate(&self, intent: &Recorded<Elevating>) -> Result<Elevation, Fault> {
+        self.mint(intent.terms().handle.as_str()).await
+    }
+
+    async fn renew(&self, lease: &Recorded<Active>) -> Result<Elevation, Fault> {
+        self.mint(lease.terms().handle.as_str()).await
+    }
+}
+
+#[async_trait]
+impl Revoke for FakeCloud {
+    async fn revoke(
+        &self,
+        _: &LaneId,
+        _: Epoch,
+        due: &[Recorded<Revoking>],
+        _: &[Hold],
+    ) -> Result<Revocations, Fault> {
+        let now = jitney_broker::SystemClock.now();
+        let mut found = Revocations::new();
+        for lease in due {
+            self.alive
+                .lock()
+                .unwrap()
+                .remove(lease.terms().handle.as_str());
+            let evidence = Evidence::Settled {
+                written_at: now,
+                settle_seconds: 0,
+            };
+            let evident = Revocation::Evident {
+                evidence,
+                hold_until: None,
+            };
+            found.insert(lease.terms().id, Ok(evident));
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,135 @@
+//! What a job does with a lease, and what nobody else can do with it.
+
+use jitney_sandbox::ci::GithubJob;
+use serde_json::json;
+
+use crate::cloud::CANARY;
+use crate::world::{AUDIENCE, Key, SCOPE, World, read};
+
+#[tokio::test]
+async fn a_lease_is_shown_beaten_renewed_and_given_back() {
+    let world = World::start().await;
+    let lease = world.submit(SCOPE).await.lease();
+    let path = |what: &str| format!("/v1/leases/{lease}{what}");
+    let shown = world.call("GET", &path(""), None, None).await;
+    assert_eq!(
+        (shown.status, &shown.body["state"]),
+        (200, &json!("active"))
+    );
+    assert_eq!(
+        shown.body["recall"],
+        json!({"kind": "severs", "within_seconds": 5})
+    );
+
+    let beat = world.call("POST", &path("/heartbeat"), None, None).await;
+    assert_eq!(beat.body["state"], "active");
+    assert_eq!(beat.body["next_within_seconds"], 45);
+
+    let renewed = world.call("POST", &path("/renew"), None, None).await;
+    assert_eq!(renewed.status, 200, "{renewed:?}");
+    assert!(renewed.body["credential"].to_string().contains(CANARY));
+    assert_eq!(world.cloud.minted(), 2);
+
+    let released = world.call("POST", &path("/release"), None, None).await;
+    assert_eq!(released.status, 202);
+    assert_ne!(released.body["state"], "active");
+    let ended = world.ended(&lease).await;
+    assert_eq!(ended["why"], "released");
+    assert_eq!(world.cloud.sessions_alive(), 0);
+
+    let late = world.call("POST", &path("/renew"), None, None).await;
+    assert_eq!((late.status, late.problem()), (410, "lease_ended"));
+    let beat = world.call("POST", &path("/heartbeat"), None, None).await;
+    assert_eq!(beat.body["state"], "ended");
+}
+
+#[tokio::test]
+async fn another_key_finds_nothing() {
+    let mut world = World::start().await;
+    let granted = world.submit(SCOPE).await;
+    let (lease, request) = (granted.lease(), granted.request());
+    world.key = Key::fresh();
+    for (method, path) in [
+        ("GET", format!("/v1/leases/{lease}")),
+        ("POST", format!("/v1/leases/{lease}/heartbeat")),
+        ("POST", format!("/v1/leases/{lease}/renew")),
+        ("POST", format!("/v1/leases/{lease}/release")),
+        ("GET", format!("/v1/requests/{request}")),
+        ("POST", format!("/v1/requests/{request}/release")),
+        (
+            "GET",
+            "/v1/leases/lease_00000000000000000000000000000000".to_owned(),
+        ),
+        ("GET", "/v1/leases/..".to_owned()),
+        ("GET", "/v1/leases/%00".to_owned()),
+    ] {
+        let refused = world.call(method, &path, None, None).await;
+        assert_eq!(
+            (refused.status, refused.problem()),
+            (404, "not_found"),
+            "{path}"
+        );
+    }
+    assert_eq!(world.cloud.sessions_alive(), 1);
+}
+
+#[tokio::test]
+async fn a_post_step_gives_back_with_a_fresh_token_of_its_job_and_does_no_more() {
+    let world = World::start().await;
+    let lease = world.submit(SCOPE).await.lease();
+    let bearer = async |what: &str, token: String| {
+        let path = format!("/v1/leases/{lease}{what}");
+        let method = if what.is_empty() { "GET" } else { "POST" };
+        read(world.raw(method, &path).bearer_auth(token)).await
+    };
+    let other = world.ci.job(GithubJob::push_to_main());
+    let foreign = bearer("/release", other.token(AUDIENCE).unwrap()).await;
+    assert_eq!((foreign.status, foreign.problem()), (404, "not_found"));
+    for what in ["", "/renew", "/heartbeat"] {
+        let keyless = bearer(what, world.token()).await;
+        assert_eq!(
+            (keyless.status, keyless.problem()),
+            (401, "missing_proof"),
+            "{what}"
+        );
+    }
+    assert_eq!(world.cloud.sessions_alive(), 1);
+    let released = bearer("/release", world.token()).await;
+    assert_eq!(released.status, 202, "{released:?}");
+    assert_eq!(world.ended(&lease).await["why"], "released");
+}
+
+#[tokio::test]
+async fn a_beat_with_another_jobs_token_is_no_sign_of_life() {
+    let world = World::start().await;
+    let lease = world.submit(SCOPE).await.lease();
+    let path = format!("/v1/leases/{lease}/heartbeat");
+    let other = world
+        .ci
+        .job(GithubJob::push_to_main())
+        .token(AUDIENCE)
+        .unwrap();
+    let foreign = world.call("POST", &path, Some(&other), None).await;
+    assert_eq!((foreign.status, foreign.problem()), (404, "not_found"));
+    let own = world.call("POST", &path, Some(&world.token()), None).await;
+    assert_eq!(own.status, 200);
+}
+
+#[tokio::test]
+async fn a_proof_is_good_for_one_call_to_one_address() {
+    let world = World::start().await;
+    let lease = world.submit(SCOPE).await.lease();
+    let path = format!("/v1/leases/{lease}/heartbeat");
+    let url = format!("{}{path}", world.url);
+    let beat = async |proof: &str| read(world.raw("POST", &path).header("dpop", proof)).await;
+    let proof = world.key.proof("POST", &url, None);
+    assert_eq!(beat(&proof).await.status, 200);
+    assert_eq!(beat(&proof).await.problem(), "proof_replayed");
+    let elsewhere = world
+        .key
+        .proof("POST", &format!("{}/release", world.url), None);
+    assert_eq!(beat(&elsewhere).await.problem(), "proof_mismatch");
+    let method = world.key.proof("GET", &url, None);
+    assert_eq!(beat(&method).await.problem(), "proof_mismatch");
+    assert_eq!(beat("not a proof").await.problem(), "bad_proof");
+}

@@ -1,0 +1,18 @@
+//! The broker over a real socket on loopback, with the real ledger, a CI issuer and a cloud that
+//! behaves. Each case says what the caller sees, what the ledger holds and what the cloud enforces.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod cloud;
+mod disconnects;
+mod hostile;
+mod leases;
+mod lives;
+mod requests;
+mod wire;
+mod world;

@@ -1,0 +1,296 @@
+//! What every case needs: a broker, its ledger, a CI issuer, a cloud, and a job with a key.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jitney_broker::{Broker, BrokerOptions, RunningBroker, SystemClock};
+use jitney_core::audit::SigningKey;
+use jitney_core::books::Books;
+use jitney_core::catalogue::{Catalogue, Inventory, Meaning, PathUse, Resource, Tier};
+use jitney_core::decision::{Decide, Decision, PolicyDigest, Question, Verdict};
+use jitney_core::handle::StampKey;
+use jitney_core::ledger::Ledger;
+use jitney_core::principal::Provider;
+use jitney_core::pulse::Pulse;
+use jitney_core::reconcile::Lanes;
+use jitney_core::time::Clock as _;
+use jitney_core::usecase::{Core, Limits};
+use jitney_identity::{IssuerConfig, Issuers, Verifier};
+use jitney_ledger_sqlite::{SqliteLedger, SqliteOptions};
+use jitney_sandbox::ci::{CiIssuer, CiOptions, GithubJob, RunningJob};
+use serde_json::{Value, json};
+
+use crate::cloud::FakeCloud;
+
+pub const AUDIENCE: &str = "https://jitney.test";
+pub const SCOPE: &str = "object-storage:write@artifacts/releases/";
+
+/// Denies what asks for `forbidden`, and allows the rest.
+struct FakePolicy(PolicyDigest);
+
+impl Decide for FakePolicy {
+    fn decide(&self, question: &Question<'_>) -> Decision {
+        let forbidden = |wanted: &jitney_core::catalogue::Wanted| {
+            wanted.scope.to_string().contains("forbidden")
+        };
+        let denied = question.wanted.iter().any(forbidden);
+        Decision {
+            verdict: if denied {
+                Verdict::Deny
+            } else {
+                Verdict::Allow
+            },
+            rules: vec![if denied { "no-forbidden" } else { "allow" }.to_owned()],
+            reasons: vec!["as the rule says".to_owned()],
+            notes: Vec::new(),
+            policy: self.0.clone(),
+        }
+    }
+
+    fn digest(&self) -> &PolicyDigest {
+        &self.0
+    }
+}
+
+/// A client's key.
+pub struct Key(Ed25519KeyPair);
+
+impl Key {
+    pub fn fresh() -> Self {
+        let document = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
+        Self(Ed25519KeyPair::from_pkcs8(document.as_ref()).unwrap())
+    }
+
+    /// A proof for one call.
+    pub fn proof(&self, method: &str, url: &str, token: Option<&str>) -> String {
+        let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let public = URL_SAFE_NO_PAD.encode(self.0.public_key().as_ref());
+        let header = json!({"typ": "dpop+jwt", "alg": "EdDSA",
+            "jwk": {"kty": "OKP", "crv": "Ed25519", "x": public}});
+        let mut claims = json!({"jti": uuid::Uuid::new_v4().to_string(), "htm": method,
+            "htu": url, "iat": SystemClock.now().as_seconds()});
+        if let Some(token) = token {
+            let ath = URL_SAFE_NO_PAD.encode(digest(&SHA256, token.as_bytes()));
+            claims["ath"] = Value::from(ath);
+        }
+        let signed = format!("{}.{}", encode(&header), encode(&claims));
+        let signature = self.0.sign(signed.as_bytes());
+        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature.as_ref()))
+    }
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: reqwest::header::HeaderMap,
+    pub body: Value,
+}
+
+impl Answer {
+    /// The problem's code, after a look at everything that a problem must have.
+    pub fn problem(&self) -> &str {
+        assert_eq!(
+            self.headers["content-type"], "application/problem+json",
+            "{self:?}"
+        );
+        assert_eq!(self.headers["cache-control"], "no-store");
+        assert_eq!(self.body["status"], self.status);
+        let code = self.body["code"].as_str().unwrap();
+        assert_eq!(self.body["type"], format!("urn:jitney:problem:{code}"));
+        assert!(!self.body["title"].as_str().unwrap().is_empty());
+        code
+    }
+
+    pub fn lease(&self) -> String {
+        self.body["leases"][0]["id"].as_str().unwrap().to_owned()
+    }
+
+    pub fn request(&self) -> String {
+        self.body["id"].as_str().unwrap().to_owned()
+    }
+}
+
+pub struct World {
+    pub broker: Option<RunningBroker>,
+    pub cloud: Arc<FakeCloud>,
+    pub ci: CiIssuer,
+    pub job: RunningJob,
+    pub key: Key,
+    pub http: reqwest::Client,
+    pub url: String,
+    directory: tempfile::TempDir,
+}
+
+impl World {
+    pub async fn start() -> Self {
+        drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+        let ci = CiIssuer::start(CiOptions::default()).await.unwrap();
+        let mut world = Self {
+            broker: None,
+            cloud: Arc::new(FakeCloud::new()),
+            job: ci.job(GithubJob::push_to_main()),
+            ci,
+            key: Key::fresh(),
+            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            url: String::new(),
+            directory: tempfile::tempdir().unwrap(),
+        };
+        world.restart().await;
+        world
+    }
+
+    /// A broker on the ledger as it is now.
+    pub async fn restart(&mut self) {
+        let options = BrokerOptions {
+            core: self.core(),
+            verifier: self.verifier(),
+            audit_key: SigningKey::from_seed("jitney.test/audit", &[7; 32]).unwrap(),
+            listen: "127.0.0.1:0".parse().unwrap(),
+            tls: None,
+            public_url: None,
+            lane_pause: Duration::from_millis(50),
+        };
+        let broker = Broker::start(options).await.unwrap();
+        self.url = broker.url().as_str().trim_end_matches('/').to_owned();
+        self.broker = Some(broker);
+    }
+
+    pub fn ledger_file(&self) -> PathBuf {
+        self.directory.path().join("ledger.db")
+    }
+
+    /// Everything on the ledger's disk, as bytes.
+    pub fn disk(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for entry in std::fs::read_dir(self.directory.path()).unwrap() {
+            bytes.extend(std::fs::read(entry.unwrap().path()).unwrap());
+        }
+        bytes
+    }
+
+    pub fn open_ledger(&self) -> SqliteLedger {
+        SqliteLedger::open(&SqliteOptions::at(self.ledger_file())).unwrap()
+    }
+
+    fn verifier(&self) -> Verifier {
+        let config: IssuerConfig = serde_json::from_value(json!({
+            "name": "ci", "url": self.ci.url(), "provider": Provider::GithubActions,
+            "audience": AUDIENCE, "allow_private": true,
+        }))
+        .unwrap();
+        Verifier::new(Issuers::new(vec![config]).unwrap()).unwrap()
+    }
+
+    fn core(&self) -> Core {
+        let ledger: Arc<dyn Ledger> = Arc::new(self.open_ledger());
+        let resource = Resource {
+            target: "acme-prod".parse().unwrap(),
+            native_id: "fake:artifacts".to_owned(),
+            via: None,
+            tier: Tier::Standard,
+            owner: "platform".to_owned(),
+        };
+        let meaning = Meaning {
+            summary: "write objects".to_owned(),
+            tier: Tier::Standard,
+            path: PathUse::Optional,
+            persists: false,
+            clouds: BTreeMap::new(),
+        };
+        Core {
+            books: Books::new(ledger, Duration::from_secs(45)),
+            adapters: BTreeMap::from([(
+                "acme-prod".parse().unwrap(),
+                Arc::clone(&self.cloud) as Arc<dyn jitney_core::adapter::Adapter>,
+            )]),
+            policy: Arc::new(FakePolicy(PolicyDigest("test".to_owned()))),
+            inventory: Inventory::new(BTreeMap::from([("artifacts".parse().unwrap(), resource)])),
+            catalogue: Catalogue(BTreeMap::from([(
+                "object-storage:write".parse().unwrap(),
+                meaning,
+            )])),
+            clock: Arc::new(SystemClock),
+            stamp: StampKey::new("test".parse().unwrap(), &[3; 32]).unwrap(),
+            limits: Limits {
+                answer_within: Duration::from_secs(1),
+                ..Limits::default()
+            },
+            pulse: Pulse::default(),
+            lanes: Lanes::of(uuid::Uuid::new_v4().to_string()),
+        }
+    }
+
+    pub fn token(&self) -> String {
+        self.job.token(AUDIENCE).unwrap()
+    }
+
+    /// A call with a proof by the world's key and, when given, a token.
+    pub async fn call(
+        &self,
+        method: &str,
+        path: &str,
+        token: Option<&str>,
+        body: Option<Value>,
+    ) -> Answer {
+        let url = format!("{}{path}", self.url);
+        let bare = url.split('?').next().unwrap();
+        let mut call = self
+            .http
+            .request(method.parse().unwrap(), &url)
+            .header("dpop", self.key.proof(method, bare, token));
+        if let Some(token) = token {
+            call = call.bearer_auth(token);
+        }
+        if let Some(body) = body {
+            call = call
+                .header("idempotency-key", uuid::Uuid::new_v4().to_string())
+                .json(&body);
+        }
+        read(call).await
+    }
+
+    /// Submits a request for one scope with a fresh token.
+    pub async fn submit(&self, scope: &str) -> Answer {
+        let body = json!({ "scopes": [scope], "ttl_seconds": 300 });
+        self.call("POST", "/v1/requests", Some(&self.token()), Some(body))
+            .await
+    }
+
+    /// A call as if by hand.
+    pub fn raw(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
+        let url = format!("{}{path}", self.url);
+        self.http.request(method.parse().unwrap(), url)
+    }
+
+    /// Waits until a lease has ended, and gives it.
+    pub async fn ended(&self, lease: &str) -> Value {
+        let path = format!("/v1/leases/{lease}");
+        for _ in 0..200 {
+            let view = self.call("GET", &path, None, None).await.body;
+            if view["state"] == "ended" {
+                return view;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("the lease `{lease}` did not end");
+    }
+}
+
+pub async fn read(call: reqwest::RequestBuilder) -> Answer {
+    let response = call.send().await.unwrap();
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let bytes = response.bytes().await.unwrap();
+    Answer {
+        status,
+        headers,
+        body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+    }
+}
