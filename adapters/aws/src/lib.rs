@@ -1,1 +1,32 @@
-//! Jitney.
+//! Leases on AWS: a session of a role, narrowed by a session policy, and cut by a Deny on the tag
+//! it carries.
+//!
+//! [`AwsAdapter`] is one AWS account behind core's `Elevate` and `Revoke`. It knows core and AWS's
+//! SDK, reads no ledger and keeps no credential. `README.md` beside this crate says what an
+//! operator sets up and what AWS cannot promise.
+
+mod adapter;
+mod arn;
+mod capability;
+mod classify;
+mod cloud_clock;
+mod config;
+mod connect;
+mod deny_list;
+mod elevate;
+mod judge;
+pub mod limits;
+mod pen;
+mod plan;
+mod policy_document;
+mod revoke;
+mod role_policies;
+mod session_policy;
+
+pub use adapter::{AwsAdapter, CLOUD};
+pub use arn::{BadArn, RoleArn};
+pub use config::{
+    AmbientEndpoint, AwsTarget, BadTarget, CredentialSource, DenyList, refuse_ambient_endpoints,
+};
+pub use connect::Identities;
+pub use elevate::{ACCESS_KEY_ID, CREDENTIAL_KIND, SECRET_ACCESS_KEY, SESSION_TOKEN};

@@ -1,0 +1,89 @@
+//! One AWS account as core sees it.
+
+use std::sync::Arc;
+
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use jitney_core::fault::{Fault, FaultKind};
+use jitney_core::id::{BadId, CloudName, InstallationName, TargetName};
+use jitney_core::time::Clock;
+
+use crate::classify::{Call, fault};
+use crate::cloud_clock::CloudClock;
+use crate::config::AwsTarget;
+use crate::connect::{Clients, Identities};
+use crate::pen::Pens;
+use crate::plan::Planner;
+
+/// The name by which the catalogue's columns and the configuration call this cloud.
+pub const CLOUD: &str = "aws";
+
+/// What a job may read of a revocation that did not go through: there is nothing it could do.
+pub(crate) const TOLD_REVOKING: &str = "what was granted is still being taken back";
+
+/// Elevates and revokes in one AWS account.
+#[derive(Debug)]
+pub struct AwsAdapter {
+    pub(crate) planner: Planner,
+    pub(crate) clients: Clients,
+    pub(crate) clock: Arc<CloudClock>,
+    pub(crate) pens: Pens,
+}
+
+impl AwsAdapter {
+    /// The adapter of one target. Makes no call.
+    ///
+    /// # Errors
+    /// Never in practice: when [`CLOUD`] is not a cloud's name.
+    pub fn new(
+        target: TargetName,
+        config: AwsTarget,
+        installation: InstallationName,
+        identities: &Identities,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, BadId> {
+        let clock = CloudClock::new(clock);
+        Ok(Self {
+            clients: Clients::new(&config, identities, &clock),
+            planner: Planner {
+                cloud: CLOUD.parse::<CloudName>()?,
+                target,
+                installation,
+                config,
+            },
+            clock,
+            pens: Pens::default(),
+        })
+    }
+
+    pub(crate) const fn config(&self) -> &AwsTarget {
+        &self.planner.config
+    }
+
+    /// Looks at AWS's clock, unless that was done of late. The call needs no permission and
+    /// changes nothing.
+    pub(crate) async fn look_at_clock(&self) -> Result<(), Fault> {
+        let asked = self.clients.looking.get_caller_identity().send().await;
+        asked
+            .map(|_| ())
+            .map_err(|error| read_fault("GetCallerIdentity", &error))
+    }
+}
+
+/// The fault of a call that only looked.
+pub(crate) fn read_fault<E>(operation: &str, error: &SdkError<E, HttpResponse>) -> Fault
+where
+    E: aws_smithy_types::error::metadata::ProvideErrorMetadata + core::error::Error + 'static,
+{
+    fault(Call::Reads, operation, error)
+}
+
+/// A fault that AWS has no part in.
+pub(crate) fn own_fault(kind: FaultKind, code: &'static str, told: &str, logged: String) -> Fault {
+    Fault {
+        kind,
+        code,
+        told: told.to_owned(),
+        logged,
+    }
+}

@@ -1,0 +1,117 @@
+//! A role's inline policies in IAM, as far as they are lists of this installation. No other
+//! policy is read, changed or removed.
+
+use aws_sdk_iam::error::{ProvideErrorMetadata, SdkError};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use jitney_core::fault::{Fault, FaultKind};
+use jitney_core::id::InstallationName;
+
+use crate::adapter::{TOLD_REVOKING, own_fault, read_fault};
+use crate::classify::{Call, fault, is_absent};
+use crate::connect::Clients;
+use crate::deny_list::{Handles, ListName, document, parse};
+use crate::limits::POLICY_PAGES_MAX;
+
+/// The lists on one role.
+pub(crate) struct RolePolicies<'a> {
+    pub(crate) clients: &'a Clients,
+    pub(crate) installation: &'a InstallationName,
+    pub(crate) role: &'a str,
+}
+
+impl RolePolicies<'_> {
+    /// The names of the lists on the role; nothing when there is no such role.
+    pub(crate) async fn names(&self) -> Result<Option<Vec<ListName>>, Fault> {
+        let mut names = Vec::new();
+        let mut marker = None;
+        for _ in 0..POLICY_PAGES_MAX {
+            let call = self.clients.reading.list_role_policies();
+            let page = match call.role_name(self.role).set_marker(marker).send().await {
+                Ok(page) => page,
+                Err(error) if is_absent(&error) => return Ok(None),
+                Err(error) => return Err(read_fault("ListRolePolicies", &error)),
+            };
+            let read = |name: &String| ListName::read(name, self.installation);
+            names.extend(page.policy_names().iter().filter_map(read));
+            marker = page.marker().map(str::to_owned);
+            if !page.is_truncated() || marker.is_none() {
+                return Ok(Some(names));
+            }
+        }
+        let kind = FaultKind::Retryable { after: None };
+        let logged = format!(
+            "role {} has more inline policies than can be read",
+            self.role
+        );
+        Err(own_fault(
+            kind,
+            "aws_too_many_policies",
+            TOLD_REVOKING,
+            logged,
+        ))
+    }
+
+    /// What a list denies. Nothing when it is not there; no handles when it is not a list as we
+    /// write it.
+    pub(crate) async fn list(&self, name: ListName) -> Result<Option<Handles>, Fault> {
+        let text = name.of(self.installation);
+        let call = self.clients.reading.get_role_policy();
+        let found = match call.role_name(self.role).policy_name(&text).send().await {
+            Ok(found) => found,
+            Err(error) if is_absent(&error) => return Ok(None),
+            Err(error) => return Err(read_fault("GetRolePolicy", &error)),
+        };
+        let handles = parse(found.policy_document());
+        if handles.is_none() {
+            tracing::error!(
+                role = self.role,
+                policy = text,
+                "a list of ended sessions was changed by somebody else; it is not relied on"
+            );
+        }
+        Ok(Some(handles.unwrap_or_default()))
+    }
+
+    /// Writes a list whole. False when there is no such role.
+    pub(crate) async fn put(&self, name: ListName, list: &Handles) -> Result<bool, Fault> {
+        let text = document(list).map_err(|error| {
+            let logged = format!("a list of ended sessions cannot be written as JSON: {error}");
+            own_fault(
+                FaultKind::Permanent,
+                "aws_request_invalid",
+                TOLD_REVOKING,
+                logged,
+            )
+        })?;
+        let call = self.clients.changing.put_role_policy();
+        let call = call
+            .role_name(self.role)
+            .policy_name(name.of(self.installation))
+            .policy_document(text);
+        present("PutRolePolicy", call.send().await)
+    }
+
+    /// Removes a list. One that is not there is removed.
+    pub(crate) async fn remove(&self, name: ListName) -> Result<(), Fault> {
+        let call = self.clients.changing.delete_role_policy();
+        let call = call
+            .role_name(self.role)
+            .policy_name(name.of(self.installation));
+        present("DeleteRolePolicy", call.send().await).map(|_| ())
+    }
+}
+
+/// Whether what a change was about is there.
+fn present<T, E>(
+    operation: &str,
+    answer: Result<T, SdkError<E, HttpResponse>>,
+) -> Result<bool, Fault>
+where
+    E: ProvideErrorMetadata + core::error::Error + 'static,
+{
+    match answer {
+        Ok(_) => Ok(true),
+        Err(error) if is_absent(&error) => Ok(false),
+        Err(error) => Err(fault(Call::Changes, operation, &error)),
+    }
+}
