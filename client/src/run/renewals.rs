@@ -1,0 +1,155 @@
+//! Prolonging a lease while its command runs, well before its end, so that a broker that is away
+//! for a while is not noticed.
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use jitney_api::{ProblemCode, RenewalView};
+use tokio::time::{Instant, sleep_until};
+
+use super::held::{Held, Serving, Standing};
+use super::news::{News, Reporter};
+use super::options::Output;
+use crate::error::CallError;
+use crate::pause::jittered;
+
+/// After a renewal that failed, and between two that are asked for; less when little is left.
+const RENEW_AGAIN: Duration = Duration::from_secs(10);
+const RENEW_AGAIN_MIN: Duration = Duration::from_millis(250);
+/// Two ends that are no further apart are the same.
+const SAME_END: Duration = Duration::from_secs(1);
+/// By how many percent chance may shorten a wait.
+const RENEW_JITTER_PERCENT: u32 = 10;
+
+/// Renews a lease until it is over.
+pub(crate) struct Renewals {
+    lease: Arc<Held>,
+    /// When the credential in the command's variables ends; absent when it can be refreshed.
+    fixed_until: Option<Timestamp>,
+    news: Reporter,
+    /// From one grant or renewal to the end that was then told.
+    span: Duration,
+    next: Instant,
+    tried_at: Instant,
+    failing: bool,
+}
+
+impl Renewals {
+    pub(crate) fn new(lease: Arc<Held>, output: Output, news: Reporter) -> Self {
+        let now = Instant::now();
+        let fixed_until = match (output, lease.standing()) {
+            (Output::Env, Standing::Served(serving)) => Some(serving.expires_at),
+            (Output::Env, Standing::Over(_)) | (Output::Loopback, _) => None,
+        };
+        let mut renewals = Self {
+            lease,
+            fixed_until,
+            news,
+            span: Duration::ZERO,
+            next: now,
+            tried_at: now,
+            failing: false,
+        };
+        renewals.begin_span();
+        renewals
+    }
+
+    /// The next renewal comes when two thirds of the time are over.
+    fn begin_span(&mut self) {
+        if let Standing::Served(serving) = self.lease.standing() {
+            self.span = self.lease.until(serving.ends_at);
+            let wait = jittered(self.span * 2 / 3, RENEW_JITTER_PERCENT);
+            self.next = Instant::now() + wait;
+        }
+    }
+
+    pub(crate) async fn renew(mut self) {
+        let mut prolongs = true;
+        loop {
+            let Standing::Served(serving) = self.lease.standing() else {
+                return;
+            };
+            let left = self.lease.until(serving.ends_at);
+            let mut changed = self.lease.watch();
+            changed.mark_unchanged();
+            let of_use = self.is_of_use(left);
+            tokio::select! {
+                () = sleep_until(Instant::now() + left) => {
+                    let why = "its time is up".to_owned();
+                    return self.news.ended(&self.lease, Some(why)).await;
+                }
+                () = sleep_until(self.next), if prolongs && of_use => {
+                    prolongs = self.try_once().await;
+                }
+                () = self.lease.fresh_wanted(), if prolongs && of_use => {
+                    let is_short = left < self.span / 3;
+                    if is_short && self.tried_at.elapsed() >= again(left) {
+                        prolongs = self.try_once().await;
+                    }
+                }
+                _ = changed.changed() => {}
+            }
+        }
+    }
+
+    /// A variable cannot be refreshed: beyond its credential's end there is nothing to prolong.
+    fn is_of_use(&self, left: Duration) -> bool {
+        self.fixed_until
+            .is_none_or(|end| self.lease.until(end) > left.saturating_add(SAME_END))
+    }
+
+    /// Whether another renewal may succeed later.
+    async fn try_once(&mut self) -> bool {
+        self.tried_at = Instant::now();
+        let error = match self.lease.client.renew(&self.lease.id).await {
+            Ok(view) => return self.renewed(view),
+            Err(error) => error,
+        };
+        if error.says_it_is_over() {
+            self.news.ended(&self.lease, None).await;
+            return false;
+        }
+        if error.problem() == Some(ProblemCode::AtAbsoluteEnd) {
+            self.news.tell(News::LastSpan(self.lease.target.clone()));
+            return false;
+        }
+        self.failed(&error);
+        true
+    }
+
+    fn renewed(&mut self, view: RenewalView) -> bool {
+        let RenewalView { lease, credential } = view;
+        match Serving::new(credential, &lease) {
+            Some(serving) => {
+                self.lease.now_stands(Standing::Served(Arc::new(serving)));
+                self.failing = false;
+                self.begin_span();
+            }
+            None => self.again_soon(None),
+        }
+        true
+    }
+
+    fn failed(&mut self, error: &CallError) {
+        if !self.failing {
+            self.failing = true;
+            self.news.tell(News::NotRenewed(error.to_string()));
+        }
+        self.again_soon(error.retry_after());
+    }
+
+    fn again_soon(&mut self, asked: Option<Duration>) {
+        let left = match self.lease.standing() {
+            Standing::Served(serving) => self.lease.until(serving.ends_at),
+            Standing::Over(_) => Duration::ZERO,
+        };
+        let wait = again(left).max(asked.unwrap_or_default());
+        self.next = Instant::now() + jittered(wait, RENEW_JITTER_PERCENT);
+    }
+}
+
+/// How long to wait with so much left: there should be time for several tries.
+fn again(left: Duration) -> Duration {
+    (left / 4).clamp(RENEW_AGAIN_MIN, RENEW_AGAIN)
+}

@@ -1,0 +1,220 @@
+//! Tokens of the CI system: where they come from, and why there may be none.
+
+use core::fmt;
+use core::time::Duration;
+use std::io::Read as _;
+use std::path::PathBuf;
+
+use jitney_api::Secret;
+use url::Url;
+use zeroize::Zeroizing;
+
+use crate::github;
+use crate::run::Environment;
+
+/// The longest token that is read, in bytes. Real ones have one or two thousand.
+pub(crate) const TOKEN_BYTES_MAX: usize = 16 * 1024;
+/// The longest wait for the CI system's answer.
+pub(crate) const ISSUER_PATIENCE: Duration = Duration::from_secs(10);
+
+/// A CI token. Wiped when dropped; it has no printable form.
+pub struct CiToken(Zeroizing<String>);
+
+impl CiToken {
+    /// Wraps a token.
+    #[must_use]
+    pub fn new(token: String) -> Self {
+        Self(Zeroizing::new(token))
+    }
+
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// A token as it was found. Only what can stand in a header is one.
+    pub(crate) fn checked(text: &str) -> Option<Self> {
+        let text = text.trim_ascii();
+        let fits = !text.is_empty() && text.len() <= TOKEN_BYTES_MAX;
+        let plain = text.bytes().all(|b| b.is_ascii_graphic());
+        (fits && plain).then(|| Self::new(text.to_owned()))
+    }
+}
+
+impl fmt::Debug for CiToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CiToken(secret)")
+    }
+}
+
+/// Why there is no token.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{told}")]
+pub struct NoToken {
+    code: &'static str,
+    told: String,
+    may_pass: bool,
+}
+
+impl NoToken {
+    pub(crate) fn new(code: &'static str, told: impl Into<String>) -> Self {
+        Self {
+            code,
+            told: told.into(),
+            may_pass: false,
+        }
+    }
+
+    /// A reason that may be gone a little later.
+    pub(crate) fn passing(code: &'static str, told: impl Into<String>) -> Self {
+        Self {
+            may_pass: true,
+            ..Self::new(code, told)
+        }
+    }
+
+    /// The stable code.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// Whether the next attempt may find one.
+    #[must_use]
+    pub const fn may_pass(&self) -> bool {
+        self.may_pass
+    }
+}
+
+/// Where CI tokens come from.
+pub enum TokenSource {
+    /// GitHub Actions: a fresh token for every call.
+    Github(GithubDoor),
+    /// A file that the CI system writes; read again for every call.
+    File(PathBuf),
+}
+
+/// What a GitHub runner gives a job that may ask for tokens.
+pub struct GithubDoor {
+    pub(crate) url: Url,
+    pub(crate) bearer: Secret,
+    pub(crate) http: reqwest::Client,
+}
+
+impl fmt::Debug for TokenSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Github(_) => f.write_str("TokenSource::Github"),
+            Self::File(path) => f.debug_tuple("TokenSource::File").field(path).finish(),
+        }
+    }
+}
+
+impl TokenSource {
+    /// Finds out where this job's tokens come from: the file, if one is named, or GitHub.
+    ///
+    /// # Errors
+    /// When there is no such place; the text says what to change in which file.
+    pub fn find(environment: &Environment, file: Option<PathBuf>) -> Result<Self, NoToken> {
+        match file {
+            Some(path) => Ok(Self::File(path)),
+            None => github::find(environment).map(Self::Github),
+        }
+    }
+
+    /// Whether every call gives another token.
+    #[must_use]
+    pub const fn mints(&self) -> bool {
+        matches!(self, Self::Github(_))
+    }
+
+    /// A token for this audience.
+    ///
+    /// # Errors
+    /// When the CI system gives none.
+    pub async fn token(&self, audience: &str) -> Result<CiToken, NoToken> {
+        match self {
+            Self::Github(door) => github::mint(door, audience).await,
+            Self::File(path) => {
+                let path = path.clone();
+                let read = tokio::task::spawn_blocking(move || read_file(&path)).await;
+                read.unwrap_or_else(|_| Err(NoToken::new("token_file", "the token was not read")))
+            }
+        }
+    }
+}
+
+fn read_file(path: &PathBuf) -> Result<CiToken, NoToken> {
+    let refuse = |why: String| {
+        let path = path.display();
+        NoToken::new("token_file", format!("the token file `{path}` {why}"))
+    };
+    let file =
+        std::fs::File::open(path).map_err(|error| refuse(format!("cannot be read: {error}")))?;
+    // One byte more than allowed shows that there is more.
+    let limit = u64::try_from(TOKEN_BYTES_MAX).map_or(u64::MAX, |limit| limit.saturating_add(1));
+    let mut text = Zeroizing::new(String::new());
+    file.take(limit)
+        .read_to_string(&mut text)
+        .map_err(|error| refuse(format!("cannot be read: {error}")))?;
+    CiToken::checked(&text).ok_or_else(|| {
+        refuse(format!(
+            "does not hold a token: expected 1 to {TOKEN_BYTES_MAX} printable characters"
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::io::Write as _;
+
+    async fn from_file(content: &[u8]) -> Result<CiToken, NoToken> {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(content).unwrap();
+        let source = TokenSource::File(file.path().to_owned());
+        source.token("https://broker.example").await
+    }
+
+    #[tokio::test]
+    async fn a_file_holds_exactly_one_token() {
+        assert_eq!(from_file(b"a.b.c\n").await.unwrap().reveal(), "a.b.c");
+        let long = vec![b'a'; TOKEN_BYTES_MAX + 1];
+        for bad in [
+            &b""[..],
+            b"\n",
+            b"a b",
+            b"a\nb",
+            b"\xff",
+            "ä".as_bytes(),
+            &long,
+        ] {
+            assert_eq!(from_file(bad).await.unwrap_err().code(), "token_file");
+        }
+        let longest = vec![b'a'; TOKEN_BYTES_MAX];
+        assert!(from_file(&longest).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn the_file_is_read_again_each_time() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let source = TokenSource::File(file.path().to_owned());
+        for token in ["first", "second"] {
+            std::fs::write(file.path(), token).unwrap();
+            assert_eq!(source.token("a").await.unwrap().reveal(), token);
+        }
+        std::fs::remove_file(file.path()).unwrap();
+        let refusal = source.token("a").await.unwrap_err();
+        assert!(
+            refusal
+                .to_string()
+                .contains(&*file.path().to_string_lossy())
+        );
+    }
+
+    #[test]
+    fn debug_shows_no_token() {
+        let token = CiToken::new("canary-41".to_owned());
+        assert!(!format!("{token:?}").contains("canary-41"));
+    }
+}

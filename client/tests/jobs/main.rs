@@ -1,0 +1,18 @@
+//! Jobs as a CI system runs them: real processes and real signals, against a broker that behaves.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod broker;
+mod calls;
+mod endpoint;
+mod environment;
+mod keeping;
+mod leaving;
+mod proofs;
+mod signals;
+mod world;
+mod wrapper;
