@@ -21,6 +21,6 @@ mod token;
 pub use address::{BadAddress, BrokerAddress};
 pub use error::CallError;
 pub use key::Key;
-pub use requests::{BadCa, Client};
+pub use requests::{Client, NoClient};
 pub use run::{Environment, OnLost, Output, RunOptions, exit, run};
 pub use token::{CiToken, NoToken, TokenSource};

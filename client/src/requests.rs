@@ -13,22 +13,24 @@ use tokio::time::Instant;
 use crate::address::BrokerAddress;
 use crate::clock::BrokerClock;
 use crate::error::CallError;
-use crate::exchange::{Call, Exchange, http_client};
+use crate::exchange::{Call, Exchange, http_client, root_cause};
 use crate::key::{Key, random_name};
 use crate::pause::Pause;
 use crate::token::{CiToken, TokenSource};
 
-/// The longest wait for the answer to a call that elevates.
-const MINT_PATIENCE: Duration = Duration::from_secs(40);
+/// The longest wait for the answer to a call that elevates. Longer than a broker takes to say that
+/// it took too long: hanging up first would make it take back what it was about to hand out.
+const MINT_PATIENCE: Duration = Duration::from_secs(55);
 /// The longest wait for the answer to any other call.
 const CALL_PATIENCE: Duration = Duration::from_secs(10);
 /// What a waiting call may take on top of the wait it asked for.
 const WAIT_SLACK: Duration = Duration::from_secs(5);
 
-/// The authority file holds no certificate.
+/// A client cannot be made: the authority's certificates are none, or the system gives no
+/// randomness.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the certificates of the broker's authority cannot be used: {0}")]
-pub struct BadCa(String);
+#[error("no client can be made: {0}")]
+pub struct NoClient(String);
 
 /// A broker as one job sees it: every call is proved by the same key.
 pub struct Client {
@@ -40,20 +42,20 @@ impl Client {
     ///
     /// # Errors
     /// When the authorities cannot be read or the system gives no randomness.
-    pub fn new(broker: BrokerAddress, authorities: Option<&[u8]>) -> Result<Self, BadCa> {
+    pub fn new(broker: BrokerAddress, authorities: Option<&[u8]>) -> Result<Self, NoClient> {
+        let pem_was_given = authorities.is_some();
+        let refuse = |error: reqwest::Error| NoClient(root_cause(&error));
         let authorities = match authorities {
             None => Vec::new(),
-            Some(pem) => match Certificate::from_pem_bundle(pem) {
-                Ok(found) if found.is_empty() => {
-                    return Err(BadCa("there is no PEM certificate in it".to_owned()));
-                }
-                Ok(found) => found,
-                Err(error) => return Err(BadCa(crate::exchange::root_cause(&error))),
-            },
+            Some(pem) => Certificate::from_pem_bundle(pem).map_err(refuse)?,
         };
-        let http = http_client(broker.is_loopback(), &authorities)
-            .map_err(|error| BadCa(crate::exchange::root_cause(&error)))?;
-        let key = Key::generate().map_err(|error| BadCa(error.to_string()))?;
+        if authorities.is_empty() && pem_was_given {
+            return Err(NoClient(
+                "there is no PEM certificate for the broker's authority".to_owned(),
+            ));
+        }
+        let http = http_client(broker.is_loopback(), &authorities).map_err(refuse)?;
+        let key = Key::generate().map_err(|error| NoClient(error.to_string()))?;
         let exchange = Exchange {
             http,
             broker,

@@ -24,6 +24,9 @@ const FIRST_BEAT: Duration = Duration::from_millis(500);
 const SILENCE: Duration = Duration::from_secs(45);
 /// The longest pause after a sign that was not heard.
 const BEAT_AGAIN: Duration = Duration::from_secs(5);
+/// How many signs in a row must be lost before it is told: one may be, when a connection that was
+/// kept has just been closed.
+const UNHEARD_TOLD: u32 = 2;
 /// Every how many beats a fresh CI token comes along: about once a minute, so that neither the CI
 /// system nor the job's budget of tokens notices.
 const TOKEN_EVERY: u32 = 4;
@@ -51,7 +54,7 @@ pub(crate) struct Beats {
     news: Reporter,
     silence: Duration,
     heard_at: Instant,
-    lost: bool,
+    unheard: u32,
     given_up: bool,
 }
 
@@ -63,7 +66,7 @@ impl Beats {
             news,
             silence: SILENCE,
             heard_at: Instant::now(),
-            lost: false,
+            unheard: 0,
             given_up: false,
         }
     }
@@ -96,10 +99,10 @@ impl Beats {
         if view.state != LeaseState::Active {
             self.over().await;
         }
-        if self.lost {
+        if self.unheard >= UNHEARD_TOLD {
             self.news.tell(News::Heard);
         }
-        self.lost = false;
+        self.unheard = 0;
         self.given_up = false;
         self.heard_at = Instant::now();
         self.silence = Duration::from_secs(u64::from(view.next_within_seconds.max(1)));
@@ -122,8 +125,8 @@ impl Beats {
     }
 
     fn unheard(&mut self, error: &CallError) -> Duration {
-        if !self.lost {
-            self.lost = true;
+        self.unheard = self.unheard.saturating_add(1);
+        if self.unheard == UNHEARD_TOLD {
             self.news.tell(News::Lost(error.to_string()));
         }
         if !self.given_up && self.heard_at.elapsed() >= self.silence {

@@ -130,3 +130,52 @@ impl Held {
         self.client.until(instant)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use serde_json::json;
+
+    fn lease(ends_at: &str) -> LeaseView {
+        serde_json::from_value(json!({
+            "id": "lease_1", "request": "req_1", "target": "prod", "cloud": "aws",
+            "state": "active", "scopes": [], "handle": "h", "ends_at": ends_at,
+            "absolute_end": "2026-11-23T01:00:00Z",
+            "recall": { "kind": "severs", "within_seconds": 10 },
+        }))
+        .unwrap()
+    }
+
+    fn serving(ends_at: &str, expires_at: &str) -> Option<Serving> {
+        let credential = json!({
+            "lease": "lease_1", "kind": "aws-session", "expires_at": expires_at, "fields": {},
+        });
+        Serving::new(serde_json::from_value(credential).unwrap(), &lease(ends_at))
+    }
+
+    const SOONER: &str = "2026-11-23T00:00:00Z";
+    const LATER: &str = "2026-11-23T00:15:00.5Z";
+
+    #[test]
+    fn what_ends_first_ends_the_use() {
+        let sooner: Timestamp = SOONER.parse().unwrap();
+        assert_eq!(serving(SOONER, LATER).unwrap().usable_until(), sooner);
+        assert_eq!(serving(LATER, SOONER).unwrap().usable_until(), sooner);
+        assert!(serving("tomorrow", LATER).is_none());
+        assert!(serving(SOONER, "never").is_none());
+    }
+
+    #[test]
+    fn what_is_over_stays_over() {
+        let broker = "http://127.0.0.1:1".parse().unwrap();
+        let client = Arc::new(Client::new(broker, None).unwrap());
+        let held = Held::new(client, &lease(LATER), serving(LATER, LATER).unwrap());
+        assert!(held.now_stands(Standing::Over("killed".to_owned())));
+        // The answer to a renewal that was under way.
+        let renewed = Arc::new(serving(LATER, LATER).unwrap());
+        assert!(!held.now_stands(Standing::Served(renewed)));
+        assert!(!held.now_stands(Standing::Over("expired".to_owned())));
+        assert!(matches!(held.standing(), Standing::Over(why) if why == "killed"));
+    }
+}

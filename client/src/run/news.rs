@@ -15,7 +15,7 @@ const WHY_PATIENCE: Duration = Duration::from_secs(3);
 /// Something the watcher should know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum News {
-    /// A sign of life was not heard.
+    /// Signs of life are not heard.
     Lost(String),
     /// Nothing was heard for as long as the broker waits.
     Silent,

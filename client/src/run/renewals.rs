@@ -28,7 +28,7 @@ pub(crate) struct Renewals {
     /// When the credential in the command's variables ends; absent when it can be refreshed.
     fixed_until: Option<Timestamp>,
     news: Reporter,
-    /// From one grant or renewal to the end that was then told.
+    /// From one grant or renewal to the end of what was then handed out.
     span: Duration,
     next: Instant,
     tried_at: Instant,
@@ -58,7 +58,7 @@ impl Renewals {
     /// The next renewal comes when two thirds of the time are over.
     fn begin_span(&mut self) {
         if let Standing::Served(serving) = self.lease.standing() {
-            self.span = self.lease.until(serving.ends_at);
+            self.span = self.lease.until(serving.usable_until());
             let wait = jittered(self.span * 2 / 3, RENEW_JITTER_PERCENT);
             self.next = Instant::now() + wait;
         }
@@ -71,6 +71,7 @@ impl Renewals {
                 return;
             };
             let left = self.lease.until(serving.ends_at);
+            let usable = self.lease.until(serving.usable_until());
             let mut changed = self.lease.watch();
             changed.mark_unchanged();
             let of_use = self.is_of_use(left);
@@ -83,8 +84,8 @@ impl Renewals {
                     prolongs = self.try_once().await;
                 }
                 () = self.lease.fresh_wanted(), if prolongs && of_use => {
-                    let is_short = left < self.span / 3;
-                    if is_short && self.tried_at.elapsed() >= again(left) {
+                    let is_short = usable < self.span / 3;
+                    if is_short && self.tried_at.elapsed() >= again(usable) {
                         prolongs = self.try_once().await;
                     }
                 }
@@ -141,7 +142,7 @@ impl Renewals {
 
     fn again_soon(&mut self, asked: Option<Duration>) {
         let left = match self.lease.standing() {
-            Standing::Served(serving) => self.lease.until(serving.ends_at),
+            Standing::Served(serving) => self.lease.until(serving.usable_until()),
             Standing::Over(_) => Duration::ZERO,
         };
         let wait = again(left).max(asked.unwrap_or_default());

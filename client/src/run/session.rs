@@ -28,6 +28,11 @@ pub(crate) const RELEASE_PATIENCE: Duration = Duration::from_secs(2);
 /// The shortest time that is worth another try.
 const RELEASE_TRY: Duration = Duration::from_millis(100);
 
+/// How often a run asks when the answer gets lost on the way and what it held is taken back.
+const ASKED_MAX: u32 = 2;
+/// Why a lease ended whose credential did not arrive.
+const UNDELIVERED: &str = "undelivered";
+
 /// What a session needs to be opened.
 pub(crate) struct Wish {
     pub client: Arc<Client>,
@@ -50,26 +55,20 @@ impl Session {
     /// back before this returns.
     pub(crate) async fn open(wish: &Wish) -> Result<(Self, mpsc::Receiver<News>), Failure> {
         let until = Instant::now() + wish.patience;
-        let Life { source, audience } = wish.life.as_ref();
-        let client = &wish.client;
-        let view = client
-            .request(&wish.body, source, audience, wish.patience)
-            .await?;
-        let id = view.id.clone();
-        let left = until.saturating_duration_since(Instant::now());
-        let granted = match client.settled(view, left).await {
-            Ok(view) => granted(view),
-            Err(error) => Err(error.into()),
-        };
-        let taken = match granted {
-            Ok(view) => take(client, view, until).await,
-            Err(failure) => Err(failure),
-        };
-        match taken {
-            Ok(leases) => Ok(Self::keep(wish, id, leases)),
-            Err(failure) => {
-                give_back(client, &id).await;
-                Err(failure)
+        let mut asked = 1;
+        loop {
+            let view = ask(wish, until).await?;
+            if was_lost(&view) && asked < ASKED_MAX {
+                asked += 1;
+                continue;
+            }
+            let id = view.id.clone();
+            match settle_and_take(&wish.client, view, until).await {
+                Ok(leases) => return Ok(Self::keep(wish, id, leases)),
+                Err(failure) => {
+                    give_back(&wish.client, &id).await;
+                    return Err(failure);
+                }
             }
         }
     }
@@ -125,6 +124,30 @@ async fn give_back(client: &Client, request: &str) {
         }
         tokio::time::sleep(next).await;
     }
+}
+
+async fn ask(wish: &Wish, until: Instant) -> Result<RequestView, CallError> {
+    let Life { source, audience } = wish.life.as_ref();
+    let left = until.saturating_duration_since(Instant::now());
+    let request = wish.client.request(&wish.body, source, audience, left);
+    request.await
+}
+
+/// Whether a repeated call found a request whose credentials never arrived. The broker noticed,
+/// and is taking them back: only another request can be granted.
+fn was_lost(view: &RequestView) -> bool {
+    let mut leases = view.leases.iter();
+    view.credentials.is_empty() && leases.any(|lease| lease.why.as_deref() == Some(UNDELIVERED))
+}
+
+async fn settle_and_take(
+    client: &Arc<Client>,
+    view: RequestView,
+    until: Instant,
+) -> Result<Vec<Arc<Held>>, Failure> {
+    let left = until.saturating_duration_since(Instant::now());
+    let view = client.settled(view, left).await?;
+    take(client, granted(view)?, until).await
 }
 
 /// A request that was granted, or why it was not.

@@ -110,7 +110,7 @@ impl Broker {
                 return (StatusCode::BAD_GATEWAY, "<html>no broker</html>").into_response();
             }
             Some(Fault::Say(problem)) => return said(problem),
-            Some(Fault::LoseAnswer | Fault::Slow(_)) | None => {}
+            Some(Fault::LoseAnswer | Fault::Undelivered | Fault::Slow(_)) | None => {}
         }
         let mut answer = {
             let mut world = self.world();
@@ -122,7 +122,10 @@ impl Broker {
             answer.headers_mut().insert("date", date.parse().unwrap());
             answer
         };
-        if matches!(fault, Some(Fault::LoseAnswer)) {
+        if matches!(fault, Some(Fault::Undelivered)) {
+            self.world().end("undelivered");
+        }
+        if matches!(fault, Some(Fault::LoseAnswer | Fault::Undelivered)) {
             let broken = std::io::Error::other("the line is cut");
             let cut = futures_util::stream::once(async { Err::<bytes::Bytes, _>(broken) });
             *answer.body_mut() = Body::from_stream(cut);
@@ -284,13 +287,15 @@ async fn mint_token(
     Query(query): Query<BTreeMap<String, String>>,
     headers: HeaderMap,
 ) -> Response {
-    let shown = bearer(&headers).unwrap_or_default();
-    if shown != RUNNER_BEARER || query.get("api-version").map(String::as_str) != Some("2.0") {
-        return StatusCode::UNAUTHORIZED.into_response();
-    }
-    assert_eq!(query["audience"], broker.url());
-    let mut world = broker.world();
-    world.tokens_minted += 1;
-    let value = format!("ci-token-{}", world.tokens_minted);
-    json!({ "value": value }).to_string().into_response()
+    let act = |world: &mut World| {
+        let shown = bearer(&headers).unwrap_or_default();
+        if shown != RUNNER_BEARER || query.get("api-version").map(String::as_str) != Some("2.0") {
+            return Err(no(ProblemCode::MissingToken));
+        }
+        assert_eq!(query["audience"], broker.url());
+        world.tokens_minted += 1;
+        let value = format!("ci-token-{}", world.tokens_minted);
+        done(StatusCode::OK, &json!({ "value": value }))
+    };
+    broker.handle("GET /github/token", act).await
 }

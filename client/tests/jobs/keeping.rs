@@ -59,6 +59,44 @@ async fn a_lease_is_renewed_when_two_thirds_are_over_and_the_new_credential_serv
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_credential_that_ends_before_its_lease_is_renewed_in_time() {
+    let broker = Broker::start().await;
+    broker.world().credential_ttl = SignedDuration::from_secs(2);
+    // The renewal begins before the credential's end and comes after it: askers wait for it.
+    broker.fault(RENEW, Fault::Slow(Duration::from_millis(1200)));
+    let run = Job::new(&broker).sh(&format!("{WAIT} exit 0"));
+    let endpoint = Endpoint::of(&run).await;
+    let mut keys = Vec::new();
+    for _ in 0..35 {
+        let answer = endpoint.ask().await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        keys.push(answer.json()["AccessKeyId"].as_str().unwrap().to_owned());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    keys.dedup();
+    assert_eq!(keys[..2], ["ASIA0", "ASIA1"]);
+    run.touch("go");
+    assert_eq!(run.end().await.code, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_asker_is_not_kept_longer_than_it_would_wait() {
+    let broker = Broker::start().await;
+    broker.world().credential_ttl = SignedDuration::from_secs(2);
+    broker.fault(RENEW, Fault::Slow(Duration::from_secs(6)));
+    let run = Job::new(&broker).sh(&format!("{WAIT} exit 0"));
+    let endpoint = Endpoint::of(&run).await;
+    tokio::time::sleep(Duration::from_millis(2100)).await;
+    let asked = std::time::Instant::now();
+    let answer = endpoint.ask().await;
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert_eq!(answer.json()["code"], "RefreshPending");
+    assert!(asked.elapsed() < Duration::from_secs(2));
+    run.touch("go");
+    assert_eq!(run.end().await.code, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn many_askers_cost_the_broker_no_more_than_one() {
     let broker = Broker::start().await;
     // Less than five minutes are left from the beginning: everybody would like a fresh one.

@@ -247,6 +247,28 @@ async fn an_answer_that_got_lost_is_one_request_and_the_lease_is_renewed_for_a_c
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_the_broker_knows_lost_is_asked_for_anew() {
+    let broker = Broker::start().await;
+    broker.fault(ASK, Fault::Undelivered);
+    let ended = Job::new(&broker).sh("exit 3").end().await;
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    let world = broker.world();
+    let whys: Vec<_> = world.leases.values().map(|lease| lease.why).collect();
+    assert_eq!(whys, [Some("undelivered"), Some("released")]);
+    assert_eq!((world.requests.len(), world.count(ASK)), (2, 3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_service_that_stumbles_is_asked_again() {
+    let broker = Broker::start().await;
+    broker.fault("GET /github/token", Fault::Gateway);
+    broker.fault("GET /github/token", Fault::LoseAnswer);
+    let ended = Job::new(&broker).sh("exit 3").end().await;
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    assert_eq!(broker.world().count(ASK), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_lease_that_cannot_be_used_is_given_back() {
     let broker = Broker::start().await;
     broker.world().kind = "telepathy";

@@ -20,6 +20,8 @@ pub const RUNNER_BEARER: &str = "runner-bearer-93";
 pub enum Fault {
     /// The call is heard and acted upon; its answer gets lost on the way.
     LoseAnswer,
+    /// As before, but the broker notices, and takes back what it handed out.
+    Undelivered,
     /// What stands before the broker answers instead.
     Gateway,
     /// The broker answers so.
@@ -108,6 +110,11 @@ impl World {
             lease.state = "ended";
             lease.why = Some(why);
         }
+    }
+
+    /// The calls to the broker; those to the token service are not among them.
+    pub fn broker_calls(&self) -> usize {
+        self.calls.len() - self.count("GET /github/token")
     }
 
     pub fn count(&self, call: &str) -> usize {
