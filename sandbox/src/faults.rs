@@ -62,7 +62,6 @@ pub struct Fault {
     #[serde(default = "once")]
     pub count: u32,
     /// What happens to them.
-    #[serde(flatten)]
     pub fault: FaultKind,
 }
 
@@ -165,11 +164,18 @@ mod tests {
 
     #[test]
     fn faults_read_from_json() {
-        let text = r#"{"service":"iam","action":"PutRolePolicy","kind":"late","after_millis":250}"#;
+        let text = r#"{"service":"iam","action":"PutRolePolicy","fault":{"kind":"late","after_millis":250}}"#;
         let fault: Fault = serde_json::from_str(text).unwrap();
         assert_eq!(
             (fault.count, fault.fault),
             (1, FaultKind::Late { after_millis: 250 })
         );
+        let throttle = r#"{"service":"s3","action":"*","fault":{"kind":"throttle"}}"#;
+        assert_eq!(
+            serde_json::from_str::<Fault>(throttle).unwrap().fault,
+            FaultKind::Throttle
+        );
+        let mistyped = r#"{"service":"s3","action":"*","times":3,"fault":{"kind":"throttle"}}"#;
+        assert!(serde_json::from_str::<Fault>(mistyped).is_err());
     }
 }

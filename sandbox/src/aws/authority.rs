@@ -226,6 +226,9 @@ impl Standing {
         for (key, values) in keys {
             context.set_all(key, values.clone());
         }
+        if let Some(side) = &side {
+            context.set("aws:ResourceAccount", side.account.as_str());
+        }
         let request = Request {
             caller: self.caller.clone(),
             action: action.to_owned(),

@@ -24,6 +24,8 @@ mod identifiers;
 mod lagged;
 mod limits;
 mod payload;
+#[cfg(test)]
+mod published_examples;
 mod query_protocol;
 mod s3;
 mod server;
