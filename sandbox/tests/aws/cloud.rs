@@ -238,3 +238,12 @@ pub fn deny_if(operator: &str, key: &str, value: &str) -> String {
         json!({ "Effect": "Deny", "Action": "*", "Resource": "*", "Condition": { operator: { key: value } } }),
     )
 }
+
+/// A plain HTTP client, for what the SDKs do not do.
+pub fn http() -> reqwest::Client {
+    reqwest::Client::builder()
+        .no_proxy()
+        .timeout(Duration::from_secs(10))
+        .build()
+        .unwrap()
+}

@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 use crate::cloud::*;
 
 async fn get(sandbox: &AwsSandbox, path: &str) -> Value {
-    reqwest::get(format!("{}/_sandbox/{path}", sandbox.url()))
+    http()
+        .get(format!("{}/_sandbox/{path}", sandbox.url()))
+        .send()
         .await
         .unwrap()
         .json()
@@ -20,12 +22,7 @@ async fn get(sandbox: &AwsSandbox, path: &str) -> Value {
 
 async fn post(sandbox: &AwsSandbox, path: &str, body: Value) -> (u16, Value) {
     let url = format!("{}/_sandbox/{path}", sandbox.url());
-    let answer = reqwest::Client::new()
-        .post(url)
-        .json(&body)
-        .send()
-        .await
-        .unwrap();
+    let answer = http().post(url).json(&body).send().await.unwrap();
     (answer.status().as_u16(), answer.json().await.unwrap())
 }
 
@@ -69,7 +66,9 @@ async fn another_process_can_steer_clock_faults_and_options() {
     .await;
     assert_eq!(status, 400);
     assert_eq!(
-        reqwest::get(format!("{}/_sandbox/unknown", sandbox.url()))
+        http()
+            .get(format!("{}/_sandbox/unknown", sandbox.url()))
+            .send()
             .await
             .unwrap()
             .status(),
@@ -117,7 +116,7 @@ async fn another_process_can_read_sessions_journal_and_decisions() {
 async fn a_page_under_another_name_cannot_steer() {
     let sandbox = start().await;
     let url = format!("{}/_sandbox/status", sandbox.url());
-    let rebound = reqwest::Client::new()
+    let rebound = http()
         .get(&url)
         .header("host", "evil.example")
         .send()
@@ -125,12 +124,7 @@ async fn a_page_under_another_name_cannot_steer() {
         .unwrap();
     assert_eq!(rebound.status(), 403);
     for host in ["localhost", "localhost:80", "127.0.0.1:1", "[::1]:1"] {
-        let named = reqwest::Client::new()
-            .get(&url)
-            .header("host", host)
-            .send()
-            .await
-            .unwrap();
+        let named = http().get(&url).header("host", host).send().await.unwrap();
         assert_eq!(named.status(), 200, "{host}");
     }
 }
@@ -213,7 +207,7 @@ async fn it_listens_on_loopback_only() {
 async fn dropping_it_stops_it_and_frees_the_port() {
     let sandbox = start().await;
     let url = sandbox.url();
-    let client = reqwest::Client::new();
+    let client = http();
     assert!(
         client
             .get(format!("{url}/_sandbox/status"))

@@ -134,7 +134,7 @@ async fn dates_may_be_off_by_fifteen_minutes_of_the_clouds_clock() {
 async fn the_date_header_shows_the_clouds_clock() {
     let sandbox = start().await;
     sandbox.clock().set_wire_offset_seconds(3_600);
-    let answer = reqwest::get(sandbox.url()).await.unwrap();
+    let answer = http().get(sandbox.url()).send().await.unwrap();
     let date = answer.headers()["date"].to_str().unwrap().to_owned();
     let told = jiff::fmt::rfc2822::parse(&date).unwrap().timestamp();
     let ahead = told.duration_since(jiff::Timestamp::now()).as_secs();
@@ -155,7 +155,7 @@ async fn presigned(sandbox: &AwsSandbox, credentials: Credentials, signed_ago: D
 }
 
 async fn fetch(url: &str) -> (u16, String) {
-    let answer = reqwest::get(url).await.unwrap();
+    let answer = http().get(url).send().await.unwrap();
     (answer.status().as_u16(), answer.text().await.unwrap())
 }
 
@@ -236,7 +236,7 @@ async fn nobody_gets_nothing() {
         status == 403 && body.contains("<Code>AccessDenied</Code>"),
         "{body}"
     );
-    let client = reqwest::Client::new();
+    let client = http();
     for form in [
         "Action=GetCallerIdentity&Version=2011-06-15",
         "Action=AssumeRole&Version=2011-06-15&RoleArn=arn:aws:iam::111122223333:role/deploy&RoleSessionName=xx",
@@ -260,7 +260,7 @@ async fn nobody_gets_nothing() {
 #[tokio::test]
 async fn half_a_signature_is_refused() {
     let sandbox = start().await;
-    let client = reqwest::Client::new();
+    let client = http();
     for authorization in [
         "Bearer abc",
         "AWS4-HMAC-SHA256",
@@ -291,7 +291,7 @@ async fn half_a_signature_is_refused() {
 async fn a_service_that_is_not_here_says_so() {
     let sandbox = start().await;
     let credential = "AWS4-HMAC-SHA256 Credential=AKIA/20260101/eu-central-1/sqs/aws4_request, SignedHeaders=host, Signature=0";
-    let post = reqwest::Client::new()
+    let post = http()
         .post(sandbox.url())
         .header("authorization", credential);
     let answer = post
