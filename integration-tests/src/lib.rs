@@ -1,1 +1,3 @@
 //! Jitney.
+
+pub mod ledger_laws;

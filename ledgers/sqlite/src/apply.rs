@@ -301,3 +301,6 @@ impl<'c> Writing<'c> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

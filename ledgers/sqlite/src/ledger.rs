@@ -51,10 +51,8 @@ impl SqliteLedger {
         let connections = (0..options.readers)
             .map(|_| open::open_reader(&path))
             .collect::<Result<_, _>>()?;
-        let readers = Readers::start(connections, |reason| CannotOpen::Failed {
-            path: path.clone(),
-            reason: reason.to_string(),
-        })?;
+        let readers =
+            Readers::start(connections).map_err(|reason| CannotOpen::refused(&path, &reason))?;
         let writer = Writer::start(opened, options.queue_length)?;
         Ok(Self {
             path,

@@ -19,7 +19,9 @@
 
 mod apply;
 mod columns;
+mod desk;
 mod failure;
+mod head;
 mod ledger;
 mod open;
 mod options;

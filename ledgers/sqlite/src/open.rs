@@ -6,10 +6,10 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::failure;
+use crate::head::Head;
 use crate::options::SqliteOptions;
 use crate::place::Place;
 use crate::schema::{self, Found, STEPS};
-use crate::writer::Head;
 
 /// The oldest SQLite that is used, as it numbers itself. Up to 3.51.2 a checkpoint could, with
 /// two connections, reset a write-ahead log that was still being written, and so lose commits.
@@ -41,12 +41,12 @@ pub enum CannotOpen {
     /// An option is out of its range.
     #[error("the ledger's option {0}")]
     BadOption(String),
-    /// There is no such file, and none can be made.
+    /// The operating system does not give us the file, or a thread to work on it.
     #[error("the ledger `{}` cannot be opened: {reason}", path.display())]
-    NoFile {
-        /// Where it should be.
+    Refused {
+        /// Which ledger.
         path: PathBuf,
-        /// What stood against it.
+        /// What it says.
         reason: String,
     },
     /// Another broker has it open.
@@ -110,13 +110,21 @@ impl CannotOpen {
         match self {
             Self::OldSqlite { .. } => "ledger_sqlite_too_old",
             Self::BadOption(_) => "ledger_option_bad",
-            Self::NoFile { .. } => "ledger_no_file",
+            Self::Refused { .. } => "ledger_refused",
             Self::InUse { .. } => "ledger_in_use",
             Self::NotALedger { .. } => "ledger_not_a_ledger",
             Self::NewerSchema { .. } => "ledger_schema_newer",
             Self::ReadOnly { .. } => "ledger_read_only",
             Self::Damaged { .. } => "ledger_damaged",
             Self::Failed { .. } => "ledger_failed",
+        }
+    }
+
+    /// The operating system did not do what it was asked.
+    pub(crate) fn refused(path: &Path, reason: &std::io::Error) -> Self {
+        Self::Refused {
+            path: path.to_owned(),
+            reason: reason.to_string(),
         }
     }
 
@@ -167,7 +175,7 @@ pub(crate) fn open(options: &SqliteOptions) -> Result<Opened, CannotOpen> {
     }
     place
         .close_to_others()
-        .map_err(|error| CannotOpen::NoFile {
+        .map_err(|error| CannotOpen::Refused {
             path: path.clone(),
             reason: error.to_string(),
         })?;

@@ -22,23 +22,22 @@ pub(crate) struct Place {
 impl Place {
     /// Makes the file if it is not there, and takes its lock.
     pub(crate) fn take(path: &Path) -> Result<Self, CannotOpen> {
-        let refused = |reason: io::Error| CannotOpen::NoFile {
-            path: path.to_owned(),
-            reason: reason.to_string(),
-        };
+        let refused = |reason: io::Error| CannotOpen::refused(path, &reason);
         make(path).map_err(refused)?;
         // The lock is named after the file itself: through a symbolic link two brokers would
         // otherwise hold two locks on one ledger.
-        let path = fs::canonicalize(path).map_err(refused)?;
+        let real = fs::canonicalize(path).map_err(refused)?;
         let lock = owner_only(OpenOptions::new().create(true))
-            .open(beside(&path, "lock"))
+            .open(beside(&real, "lock"))
             .map_err(refused)?;
         match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(CannotOpen::InUse { path }),
-            Err(TryLockError::Error(reason)) => return Err(refused(reason)),
+            Ok(()) => Ok(Self {
+                path: real,
+                _lock: lock,
+            }),
+            Err(TryLockError::WouldBlock) => Err(CannotOpen::InUse { path: real }),
+            Err(TryLockError::Error(reason)) => Err(refused(reason)),
         }
-        Ok(Self { path, _lock: lock })
     }
 
     /// Takes from everybody else what they may do with the file and with what belongs to it.

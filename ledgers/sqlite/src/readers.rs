@@ -1,6 +1,7 @@
 //! The threads that read. Each has a connection of its own that cannot write, and sees one
 //! snapshot per question, so that reading never waits for writing and never sees half of it.
 
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
@@ -9,7 +10,6 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::failure;
-use crate::open::CannotOpen;
 
 /// How many questions may wait for each thread.
 const QUEUE_LENGTH_PER_READER: usize = 64;
@@ -24,10 +24,7 @@ pub(crate) struct Readers {
 
 impl Readers {
     /// Starts one thread for each connection.
-    pub(crate) fn start(
-        connections: Vec<Connection>,
-        failed: impl Fn(std::io::Error) -> CannotOpen,
-    ) -> Result<Self, CannotOpen> {
+    pub(crate) fn start(connections: Vec<Connection>) -> io::Result<Self> {
         let (queue, waiting) = mpsc::channel(connections.len() * QUEUE_LENGTH_PER_READER);
         let waiting = Arc::new(Mutex::new(waiting));
         let mut readers = Self {
@@ -38,8 +35,7 @@ impl Readers {
             let waiting = Arc::clone(&waiting);
             let thread = thread::Builder::new()
                 .name("ledger-reader".to_owned())
-                .spawn(move || serve(connection, &waiting))
-                .map_err(&failed)?;
+                .spawn(move || serve(connection, &waiting))?;
             readers.threads.push(thread);
         }
         Ok(readers)

@@ -1,107 +1,21 @@
-//! The one thread that writes: it takes whoever is waiting, applies each transaction in a
-//! savepoint of its own, commits once, and answers all.
-//!
-//! What each caller hears follows from what became of the common commit, and from that alone:
-//!
-//! ```text
-//! COMMIT returned               ► each its own answer
-//! it did not, and the file
-//!   shows the old state, over
-//!   which we wrote anew         ► not applied: unavailable
-//!   shows anything else, or
-//!   cannot be asked             ► unknown
-//! ```
+//! The one thread that writes, the queue in front of it, and the answers that come back.
 
 use std::thread::{self, JoinHandle};
 
-use jitney_core::audit::Frontier;
 use jitney_core::ledger::CommitError;
-use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::apply::{Stop, Writing};
-use crate::failure;
+use crate::desk::{Desk, Fate};
 use crate::open::{CannotOpen, Opened};
-use crate::place::{Files, Place};
-
-/// The most transactions that share one commit. It bounds how long the first of them waits.
-const BATCH_MAX: usize = 256;
-
-/// Where the ledger stands: what the next commit builds on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Head {
-    /// How many commits the writer has made.
-    pub(crate) batch: i64,
-    /// The peaks of the audit log's tree.
-    pub(crate) frontier: Frontier,
-}
-
-impl Head {
-    /// Reads it, and makes it in a ledger that has none yet.
-    pub(crate) fn read(connection: &Connection) -> Result<Self, rusqlite::Error> {
-        connection.execute(
-            "INSERT INTO log VALUES (1, 0, ?1) ON CONFLICT DO NOTHING",
-            [Frontier::new().to_bytes()],
-        )?;
-        Self::read_again(connection)
-    }
-
-    fn read_again(connection: &Connection) -> Result<Self, rusqlite::Error> {
-        let mut statement = connection.prepare_cached("SELECT batch, frontier FROM log")?;
-        statement.query_row([], |row| {
-            Ok(Self {
-                batch: row.get(0)?,
-                frontier: crate::columns::frontier(row, 1)?,
-            })
-        })
-    }
-
-    /// In what the entries and the tree over them contradict each other, if they do.
-    pub(crate) fn contradiction(
-        &self,
-        connection: &Connection,
-    ) -> Result<Option<String>, rusqlite::Error> {
-        let sql = "SELECT coalesce(max(idx) + 1, 0) FROM entries";
-        let entries: i64 = connection.query_row(sql, [], |row| row.get(0))?;
-        let size = self.frontier.size();
-        Ok((u64::try_from(entries) != Ok(size))
-            .then(|| format!("it holds {entries} audit entries, but a tree over {size}")))
-    }
-
-    /// Writes it over the one that `before` counted. False when somebody else wrote meanwhile.
-    fn write(&self, connection: &Connection, before: i64) -> Result<bool, rusqlite::Error> {
-        let sql = "UPDATE log SET batch = ?1, frontier = ?2 WHERE batch = ?3";
-        let frontier = self.frontier.to_bytes();
-        let mut statement = connection.prepare_cached(sql)?;
-        Ok(statement.execute((self.batch, frontier, before))? == 1)
-    }
-}
-
-/// What became of a batch as a whole.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Fate {
-    Committed,
-    NotApplied(String),
-    Unknown(String),
-}
-
-impl Fate {
-    /// What a commit that failed came to. `shown` is the batch that the file showed afterwards,
-    /// once something else had been written where the failed commit may have left its pages:
-    /// until then a crash could still bring them back.
-    fn of_failed_commit(why: String, before: i64, shown: Result<i64, String>) -> Self {
-        match shown {
-            Ok(batch) if batch == before => Self::NotApplied(why),
-            Ok(_) => Self::Unknown(format!("{why}, yet it shows the change")),
-            Err(then) => Self::Unknown(format!("{why}; then {then}")),
-        }
-    }
-}
 
 /// One thing that waits to be written.
-trait Write: Send {
+pub(crate) trait Write: Send {
+    /// Does it, once. Whether it stays done is the batch's fate.
     fn apply(&mut self, ledger: &mut Writing<'_>) -> Result<(), Stop>;
+    /// It was taken back, alone.
     fn refuse(&mut self, why: CommitError);
+    /// Tells whoever waits for it.
     fn answer(self: Box<Self>, fate: &Fate);
 }
 
@@ -181,22 +95,12 @@ impl Writer {
     /// Starts the thread.
     pub(crate) fn start(opened: Opened, queue_length: u16) -> Result<Self, CannotOpen> {
         let path = opened.place.path().to_owned();
-        let files = opened.place.files();
-        let failed = |reason: std::io::Error| CannotOpen::Failed {
-            path: path.clone(),
-            reason: reason.to_string(),
-        };
-        let desk = Desk {
-            files: files.map_err(failed)?,
-            place: opened.place,
-            connection: opened.connection,
-            head: Some(opened.head),
-        };
+        let desk = Desk::set_up(opened)?;
         let (queue, waiting) = mpsc::channel(queue_length.into());
         let thread = thread::Builder::new()
             .name("ledger-writer".to_owned())
             .spawn(move || desk.serve(waiting))
-            .map_err(failed)?;
+            .map_err(|reason| CannotOpen::refused(&path, &reason))?;
         Ok(Self {
             queue: Some(queue),
             thread: Some(thread),
@@ -236,160 +140,152 @@ impl Drop for Writer {
     }
 }
 
-/// Where the writing is done. Fields are dropped in order: the lock goes last.
-struct Desk {
-    connection: Connection,
-    /// Nothing after something failed: it is read again before it is built upon.
-    head: Option<Head>,
-    files: Files,
-    place: Place,
-}
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use std::sync::Arc;
+    use std::sync::mpsc::channel;
 
-impl Desk {
-    fn serve(mut self, mut waiting: mpsc::Receiver<Box<dyn Write>>) {
-        let mut batch = Vec::with_capacity(BATCH_MAX);
-        while waiting.blocking_recv_many(&mut batch, BATCH_MAX) > 0 {
-            let fate = self.batch(&mut batch);
-            if let Fate::NotApplied(why) | Fate::Unknown(why) = &fate {
-                let count = batch.len();
-                tracing::error!(why, count, ?fate, "the ledger did not take a batch");
-            }
-            for write in batch.drain(..) {
-                write.answer(&fate);
-            }
-        }
-        let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
-        if let Err(error) = self.connection.query_row(checkpoint, [], |_| Ok(())) {
-            // No commit is lost by it: the next start finds them in the write-ahead log.
-            tracing::warn!(%error, "the ledger's write-ahead log was not copied at the end");
-        }
+    use super::*;
+    use crate::SqliteOptions;
+
+    fn writer(folder: &tempfile::TempDir) -> Arc<Writer> {
+        let options = SqliteOptions::at(folder.path().join("ledger.db"));
+        let opened = crate::open::open(&options).unwrap();
+        Arc::new(Writer::start(opened, options.queue_length).unwrap())
     }
 
-    fn batch(&mut self, batch: &mut [Box<dyn Write>]) -> Fate {
-        // Commits into a file that somebody moved away or replaced would be lost at the next
-        // start without a word.
-        match self.place.files() {
-            Ok(files) if files == self.files => {}
-            Ok(_) => return Fate::NotApplied(MOVED.to_owned()),
-            Err(error) => return Fate::NotApplied(format!("{MOVED} ({error})")),
-        }
-        match self.apply(batch) {
-            Ok(Some((before, head))) => match self.execute("COMMIT") {
-                Ok(()) => {
-                    self.head = Some(head);
-                    Fate::Committed
-                }
-                Err(error) => self.after_failed_commit(before, failure::words(&error)),
-            },
-            Ok(None) => {
-                self.roll_back();
-                Fate::Committed
-            }
-            Err(error) => {
-                self.roll_back();
-                Fate::NotApplied(failure::words(&error))
-            }
-        }
+    #[test]
+    fn only_what_was_written_over_is_called_not_applied() {
+        let fate = |shown| Fate::of_failed_commit("why".to_owned(), 7, shown);
+        assert_eq!(fate(Ok(7)), Fate::NotApplied("why".to_owned()));
+        assert!(matches!(fate(Ok(8)), Fate::Unknown(_)));
+        assert!(matches!(fate(Ok(6)), Fate::Unknown(_)));
+        assert!(matches!(
+            fate(Err("still full".to_owned())),
+            Fate::Unknown(_)
+        ));
     }
 
-    /// Applies what can be applied. Gives the batch that was built upon and the new head; nothing
-    /// when there is nothing to commit.
-    fn apply(
-        &mut self,
-        batch: &mut [Box<dyn Write>],
-    ) -> Result<Option<(i64, Head)>, rusqlite::Error> {
-        if !self.connection.is_autocommit() {
-            self.execute("ROLLBACK")?;
-        }
-        self.execute("BEGIN IMMEDIATE")?;
-        let before = match self.head.take() {
-            Some(head) => head,
-            None => Head::read_again(&self.connection)?,
+    /// What one caller hears, given its own outcome and the fate of its batch.
+    fn heard(outcome: Result<u64, CommitError>, fate: &Fate) -> Result<u64, CommitError> {
+        let (reply, mut answer) = oneshot::channel();
+        let waiting = Waiting {
+            work: None::<fn(&mut Writing<'_>) -> Result<u64, Stop>>,
+            outcome: Some(outcome),
+            reply: Some(reply),
         };
-        let mut writing = Writing::new(&self.connection, before.frontier.clone());
-        let mut applied = 0;
-        for write in batch {
-            if apply_one(&mut writing, write.as_mut())? {
-                applied += 1;
+        Box::new(waiting).answer(fate);
+        answer.try_recv().unwrap()
+    }
+
+    #[test]
+    fn each_caller_hears_what_is_certain_and_no_more() {
+        let row = crate::apply::tests::some_row();
+        let refusal = || CommitError::Conflict(row);
+        let why = || "why".to_owned();
+        let (unavailable, unknown) = (CommitError::Unavailable, CommitError::Unknown);
+        let (not_applied, doubt) = (Fate::NotApplied(why()), Fate::Unknown(why()));
+        assert_eq!(heard(Ok(3), &Fate::Committed), Ok(3));
+        assert_eq!(heard(Err(refusal()), &Fate::Committed), Err(refusal()));
+        assert_eq!(heard(Ok(3), &not_applied), Err(unavailable(why())));
+        assert_eq!(heard(Ok(3), &doubt), Err(unknown(why())));
+        // A refusal is not repeated when what it rests on was not applied, or may not have been.
+        assert_eq!(heard(Err(refusal()), &not_applied), Err(unavailable(why())));
+        assert_eq!(heard(Err(refusal()), &doubt), Err(unavailable(why())));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn when_the_writer_dies_nobody_waits_for_ever() {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = writer(&folder);
+        let (began, has_begun) = channel();
+        let (let_die, may_die) = channel::<()>();
+        let dying = tokio::spawn({
+            let writer = Arc::clone(&writer);
+            async move {
+                let work = move |_: &mut Writing<'_>| -> Result<u64, Stop> {
+                    began.send(()).unwrap();
+                    may_die.recv().unwrap();
+                    panic!("the writer dies here, as this test wants it");
+                };
+                writer.write(work).await
             }
+        });
+        tokio::task::spawn_blocking(move || has_begun.recv().unwrap())
+            .await
+            .unwrap();
+        let behind: Vec<_> = (0..5)
+            .map(|number| {
+                let writer = Arc::clone(&writer);
+                tokio::spawn(async move { writer.write(move |_| Ok(number)).await })
+            })
+            .collect();
+        // Until all five stand in the queue.
+        while writer.queue.as_ref().unwrap().max_capacity()
+            - writer.queue.as_ref().unwrap().capacity()
+            < 5
+        {
+            tokio::task::yield_now().await;
         }
-        let frontier = writing.frontier;
-        if applied == 0 {
-            self.head = Some(before);
-            return Ok(None);
+        let_die.send(()).unwrap();
+        assert!(matches!(dying.await.unwrap(), Err(CommitError::Unknown(_))));
+        for one in behind {
+            assert!(matches!(
+                one.await.unwrap(),
+                Err(CommitError::Unavailable(_))
+            ));
         }
-        let head = Head {
-            batch: before.batch.saturating_add(1),
-            frontier,
-        };
-        if head.write(&self.connection, before.batch)? {
-            Ok(Some((before.batch, head)))
-        } else {
-            let busy = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
-            Err(rusqlite::Error::SqliteFailure(busy, None))
-        }
+        let after = writer.write(|_| Ok(1)).await;
+        assert!(matches!(after, Err(CommitError::Unavailable(_))));
+        // The lock went with the writer: a broker that starts anew can have the ledger.
+        drop(writer);
+        assert_eq!(self::writer(&folder).write(|_| Ok(2)).await, Ok(2));
     }
 
-    /// Finds out what a commit that failed left behind.
-    fn after_failed_commit(&mut self, before: i64, why: String) -> Fate {
-        self.roll_back();
-        let shown = self.overwrite().map_err(|error| failure::words(&error));
-        Fate::of_failed_commit(why, before, shown)
+    #[tokio::test]
+    async fn one_that_fails_alone_fails_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = writer(&folder);
+        let broken = writer.write(|ledger| -> Result<u64, Stop> {
+            ledger
+                .connection
+                .execute("INSERT INTO claims VALUES ('a', zeroblob(16))", [])?;
+            ledger
+                .connection
+                .execute("INSERT INTO claims VALUES ('b', zeroblob(17))", [])?;
+            Ok(1)
+        });
+        let sound = writer.write(|ledger| {
+            let sql = "SELECT count(*) FROM claims";
+            Ok(ledger
+                .connection
+                .query_row(sql, [], |row| row.get::<_, i64>(0))?)
+        });
+        let (broken, sound) = tokio::join!(broken, sound);
+        assert!(
+            matches!(broken, Err(CommitError::Unavailable(_))),
+            "{broken:?}"
+        );
+        assert_eq!(sound, Ok(0));
     }
 
-    /// Writes something new and gives the batch that was found before. A commit that failed late
-    /// may have left whole, valid pages behind the end of the write-ahead log. A crash would take
-    /// them for committed; another commit is written over them and ends that.
-    fn overwrite(&mut self) -> Result<i64, rusqlite::Error> {
-        self.execute("BEGIN IMMEDIATE")?;
-        let found = Head::read_again(&self.connection)?;
-        let next = Head {
-            batch: found.batch.saturating_add(1),
-            ..found.clone()
-        };
-        next.write(&self.connection, found.batch)?;
-        self.execute("COMMIT").inspect_err(|_| self.roll_back())?;
-        Ok(found.batch)
+    #[tokio::test]
+    async fn when_sqlite_takes_back_everything_the_next_one_starts_afresh() {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = writer(&folder);
+        let left = writer.write(|ledger| -> Result<u64, Stop> {
+            // As after an error by which SQLite takes back everything by itself.
+            ledger
+                .connection
+                .execute_batch("ROLLBACK; SELECT * FROM nowhere")?;
+            Ok(1)
+        });
+        let left = left.await;
+        assert!(matches!(left, Err(CommitError::Unavailable(_))), "{left:?}");
+        assert_eq!(
+            writer.write(|ledger| Ok(ledger.frontier.size())).await,
+            Ok(0)
+        );
     }
-
-    fn execute(&self, sql: &str) -> Result<(), rusqlite::Error> {
-        self.connection.prepare_cached(sql)?.execute([]).map(|_| ())
-    }
-
-    fn roll_back(&self) {
-        if self.connection.is_autocommit() {
-            return;
-        }
-        if let Err(error) = self.execute("ROLLBACK") {
-            // The next batch tries it again before it begins.
-            tracing::error!(%error, "the ledger could not take back a batch");
-        }
-    }
-}
-
-const MOVED: &str = "its file was moved, removed or replaced while in use: put it back, or stop \
-                     the broker before exchanging it";
-
-/// Applies one transaction in a savepoint of its own. False when it was refused, or failed alone;
-/// an error when the whole batch is lost with it.
-fn apply_one(writing: &mut Writing<'_>, write: &mut dyn Write) -> Result<bool, rusqlite::Error> {
-    let connection = writing.connection;
-    let execute = |sql| connection.prepare_cached(sql)?.execute([]);
-    let frontier = writing.frontier.clone();
-    execute("SAVEPOINT one")?;
-    let why = match write.apply(writing) {
-        Ok(()) => {
-            execute("RELEASE one")?;
-            return Ok(true);
-        }
-        Err(Stop::Refused(why)) => why,
-        // SQLite takes back everything by itself after some errors: a full disk, a failed read.
-        Err(Stop::Failed(error)) if connection.is_autocommit() => return Err(error),
-        Err(Stop::Failed(error)) => CommitError::Unavailable(failure::words(&error)),
-    };
-    write.refuse(why);
-    writing.frontier = frontier;
-    execute("ROLLBACK TO one")?;
-    execute("RELEASE one")?;
-    Ok(false)
 }
