@@ -144,3 +144,61 @@ fn exit_code(status: ExitStatus) -> u8 {
         (None, None) => exit::INTERNAL,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// Starts a shell that starts another process and names it in a file.
+    async fn family(directory: &std::path::Path) -> (Running, Pid) {
+        let file = directory.join("pid");
+        let script = format!(
+            "sleep 300 & echo $! > {0}.new; mv {0}.new {0}; wait",
+            file.display()
+        );
+        let words = ["-c".into(), script.into()];
+        let environment = Environment::of_process();
+        let running = Running::start(&"sh".into(), &words, &environment, false).unwrap();
+        let text = loop {
+            if let Ok(text) = std::fs::read_to_string(&file) {
+                break text;
+            }
+            sleep(STRAGGLERS_LOOK).await;
+        };
+        (running, Pid::from_raw(text.trim().parse().unwrap()))
+    }
+
+    async fn is_gone(process: Pid) -> bool {
+        for _ in 0..250 {
+            let status = std::fs::read_to_string(format!("/proc/{process}/status"));
+            if status.is_err() || status.is_ok_and(|status| status.contains("State:\tZ")) {
+                return true;
+            }
+            sleep(STRAGGLERS_LOOK).await;
+        }
+        false
+    }
+
+    #[tokio::test]
+    async fn dropped_on_a_panic_it_ends_with_all_it_started() {
+        let directory = tempfile::tempdir().unwrap();
+        let (running, grandchild) = family(directory.path()).await;
+        let child = running.process;
+        let mishap = tokio::spawn(async move {
+            let _held = running;
+            std::panic::resume_unwind(Box::new("for the test"));
+        });
+        assert!(mishap.await.is_err());
+        assert!(is_gone(child).await && is_gone(grandchild).await);
+    }
+
+    #[tokio::test]
+    async fn a_signal_reaches_all_it_started() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut running, grandchild) = family(directory.path()).await;
+        running.signal(Signal::SIGTERM);
+        assert_eq!(running.wait().await, 143);
+        assert!(is_gone(grandchild).await);
+    }
+}

@@ -146,6 +146,20 @@ async fn the_credential_is_nowhere_but_where_it_belongs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_of_the_environment_hears_nothing_of_loopback() {
+    let broker = Broker::start().await;
+    let proxy = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", proxy.local_addr().unwrap());
+    let job = ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
+    let job = job
+        .iter()
+        .fold(Job::new(&broker), |job, name| job.env(name, &url));
+    assert_eq!(job.sh("exit 0").end().await.code, Some(0));
+    let heard = tokio::time::timeout(std::time::Duration::ZERO, proxy.accept()).await;
+    assert!(heard.is_err(), "the token went to a proxy");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_run_inside_of_a_run_is_told_so() {
     let broker = Broker::start().await;
     let inner = "\"$RUN\" --broker $BROKER --scope object-storage:read@a -- true";

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use nix::sys::signal::Signal;
 
 use crate::broker::{Broker, CANARY, Fault};
 use crate::endpoint::Endpoint;
@@ -32,6 +33,28 @@ async fn beats_come_as_often_as_the_broker_needs_and_carry_proof_of_life() {
     }
     run.touch("go");
     assert_eq!(run.end().await.code, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_we_are_killed_the_broker_hears_nothing_more() {
+    let broker = Broker::start().await;
+    broker.world().next_within_seconds = 1;
+    let run = Job::new(&broker).sh(&format!("{WAIT} exit 0"));
+    let endpoint = Endpoint::of(&run).await;
+    broker.until(|world| world.only_lease().beats >= 1).await;
+    run.signal(Signal::SIGKILL);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let beats = broker.world().only_lease().beats;
+    assert!(
+        tokio::net::TcpStream::connect(&endpoint.host)
+            .await
+            .is_err()
+    );
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    assert_eq!(broker.world().only_lease().beats, beats);
+    // The command is nobody's child now, and has an end of its own.
+    run.touch("go");
+    assert_eq!(run.end().await.code, None);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -87,12 +87,16 @@ async fn what_our_caller_ignores_the_command_ignores_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn on_a_terminal_the_keyboards_interrupt_comes_once_and_the_lease_is_given_back() {
     let broker = Broker::start().await;
-    let script = "trap 'echo INT >> $DIR/heard; exit 4' INT; echo > $DIR/listening; \
-                  while :; do sleep 0.02; done";
+    let script = "trap 'echo INT >> $DIR/heard' INT; echo > $DIR/listening; \
+                  while [ ! -e $DIR/go ]; do sleep 0.02; done; exit 4";
     let run = Job::new(&broker).on_terminal().sh(script);
     run.file("listening").await;
     run.touch("press");
-    assert_eq!(run.file("heard").await, "INT\n");
+    heard(&run, &["INT"]).await;
+    // A second one, from us, would come now.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    heard(&run, &["INT"]).await;
+    run.touch("go");
     let ended = run.end().await;
     assert_eq!(ended.code, Some(4), "{ended:?}");
     assert_eq!(broker.world().only_lease().why, Some("released"));
