@@ -9,6 +9,8 @@ use crate::refusal::{Refusal, RefusalCode, seen};
 
 /// The longest text claim.
 pub(crate) const CLAIM_BYTES_MAX: usize = 1024;
+/// The longest list of values in one claim.
+pub(crate) const CLAIM_LIST_BYTES_MAX: usize = 4096;
 /// The longest id: a 64-bit number in decimal.
 const ID_DIGITS_MAX: usize = 20;
 /// 9999-12-31T23:59:59Z, the last second that people can write.
@@ -22,9 +24,28 @@ impl SignedClaims {
 
     /// A claim that may be absent.
     pub(crate) fn optional_text(&self, name: &str) -> Result<Option<&str>, Refusal> {
+        self.optional_plain(name, CLAIM_BYTES_MAX)
+    }
+
+    /// A claim that may be absent and holds several values, joined by the CI.
+    pub(crate) fn optional_list(&self, name: &str) -> Result<Option<&str>, Refusal> {
+        self.optional_plain(name, CLAIM_LIST_BYTES_MAX)
+    }
+
+    /// Demands a claim that nothing reads: some text, whatever it says.
+    pub(crate) fn demand(&self, name: &str) -> Result<(), Refusal> {
+        match self.get(name) {
+            None | Some(Value::Null) => Err(missing(name)),
+            Some(Value::String(value)) if value.is_empty() => Err(missing(name)),
+            Some(Value::String(_)) => Ok(()),
+            Some(_) => Err(bad(name, "a string")),
+        }
+    }
+
+    fn optional_plain(&self, name: &str, bytes_max: usize) -> Result<Option<&str>, Refusal> {
         match self.get(name) {
             None | Some(Value::Null) => Ok(None),
-            Some(Value::String(value)) => plain(name, value),
+            Some(Value::String(value)) => plain(name, value, bytes_max),
             Some(_) => Err(bad(name, "a string")),
         }
     }
@@ -86,12 +107,12 @@ impl SignedClaims {
     }
 }
 
-fn plain<'a>(name: &str, value: &'a str) -> Result<Option<&'a str>, Refusal> {
+fn plain<'a>(name: &str, value: &'a str, bytes_max: usize) -> Result<Option<&'a str>, Refusal> {
     if value.is_empty() {
         return Ok(None);
     }
-    if value.len() > CLAIM_BYTES_MAX {
-        return Err(bad(name, "at most 1024 bytes"));
+    if value.len() > bytes_max {
+        return Err(bad(name, &format!("at most {bytes_max} bytes")));
     }
     if value.chars().any(char::is_control) {
         return Err(bad(name, "text without control characters"));
@@ -193,6 +214,22 @@ mod tests {
         ] {
             let refusal = claim(wrong.clone()).text("c").unwrap_err();
             assert_eq!(refusal.code, RefusalCode::BadClaim, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn lists_may_be_longer_and_what_nothing_reads_may_be_anything() {
+        let list = |bytes| claim(json!("x".repeat(bytes)));
+        assert!(list(CLAIM_LIST_BYTES_MAX).optional_list("c").is_ok());
+        assert!(list(CLAIM_LIST_BYTES_MAX + 1).optional_list("c").is_err());
+        assert!(claim(json!("a\nb")).optional_list("c").is_err());
+        assert!(list(CLAIM_LIST_BYTES_MAX + 1).demand("c").is_ok());
+        for (value, code) in [
+            (Value::Null, RefusalCode::MissingClaim),
+            (json!(""), RefusalCode::MissingClaim),
+            (json!(1), RefusalCode::BadClaim),
+        ] {
+            assert_eq!(claim(value).demand("c").unwrap_err().code, code);
         }
     }
 

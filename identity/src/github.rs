@@ -188,7 +188,8 @@ impl GithubClaims {
     /// Names that a person will read together have to say the same thing.
     fn agree(self) -> Result<Self, Refusal> {
         let owner = self.repository.split_once('/').map(|(owner, _)| owner);
-        if owner != Some(self.repository_owner.as_str()) {
+        // GitHub's names differ in more than case.
+        if !owner.is_some_and(|owner| owner.eq_ignore_ascii_case(&self.repository_owner)) {
             return Err(bad("repository", "`repository_owner`, `/` and a name"));
         }
         if !self.git_ref.starts_with("refs/") {
@@ -283,7 +284,7 @@ fn properties(claims: &SignedClaims) -> Result<BTreeMap<String, String>, Refusal
         if !named {
             return Err(bad(name, "a property name of printable ASCII"));
         }
-        if let Some(value) = claims.optional_text(name)? {
+        if let Some(value) = claims.optional_list(name)? {
             properties.insert(property.to_owned(), value.to_owned());
         }
     }

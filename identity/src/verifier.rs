@@ -163,7 +163,7 @@ impl Verifier {
     ) -> Result<Verified, Refusal> {
         judge_audience(issuer, claims)?;
         let token = judge_times(issuer, claims, now)?;
-        claims.text("sub")?;
+        claims.demand("sub")?;
         match issuer.provider {
             Provider::GithubActions => {
                 self.note_unknown(issuer, github::unknown(claims));

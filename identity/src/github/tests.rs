@@ -237,6 +237,24 @@ fn claims_that_are_new_to_us_are_named_and_ignored() {
 }
 
 #[test]
+fn every_claim_that_github_publishes_is_known() {
+    // `claims_supported` of the discovery document, and what newer tokens add to it.
+    let published = "sub aud exp iat iss jti nbf ref sha repository repository_id \
+                     repository_owner repository_owner_id enterprise enterprise_id run_id \
+                     run_number run_attempt actor actor_id workflow workflow_ref workflow_sha \
+                     head_ref base_ref event_name ref_type ref_protected environment \
+                     environment_node_id job_workflow_ref job_workflow_sha \
+                     repository_visibility runner_environment issuer_scope check_run_id \
+                     repo_property_data_classification";
+    let claims = published
+        .split_whitespace()
+        .map(|name| (name.to_owned(), Value::Null))
+        .collect();
+    let signed = SignedClaims::pretend_signed(claims);
+    assert_eq!(unknown(&signed).count(), 0);
+}
+
+#[test]
 fn properties_are_bounded() {
     let mut claims = sample();
     for number in 0..PROPERTIES_MAX {

@@ -352,14 +352,39 @@ async fn without_keys_the_next_attempt_comes_soon_but_not_at_once() {
 }
 
 #[tokio::test]
+async fn keys_that_cannot_be_renewed_are_tried_once_a_minute() {
+    let issuer = FakeIssuer::start().await;
+    let verifier = issuer.verifier();
+    let good = Draft::new(&issuer.url);
+    verifier.verify(&good.mint(), after(0)).await.unwrap();
+    issuer.answer(JWKS, Answer::Status(500, String::new()));
+    let later = FRESH_SECONDS + seconds(BACKGROUND_PERIOD) + 1;
+    for (wait, fetches) in [(0, 2), (1, 2), (59, 2), (60, 3), (61, 3)] {
+        let token = good.clone().issued_after(later + wait).mint();
+        verifier.verify(&token, after(later + wait)).await.unwrap();
+        assert_eq!(issuer.asked(JWKS), fetches, "{wait} s");
+    }
+}
+
+#[tokio::test]
 async fn a_clock_that_is_set_back_does_not_stop_fetches() {
     let issuer = FakeIssuer::start().await;
     let verifier = issuer.verifier();
-    let ahead = 100_000;
+    let ahead = 10_000;
     let good = Draft::new(&issuer.url);
     let token = good.clone().issued_after(ahead).mint();
     verifier.verify(&token, after(ahead)).await.unwrap();
+    let invented = good
+        .clone()
+        .issued_after(ahead)
+        .header("kid", "invented")
+        .mint();
+    verifier.verify(&invented, after(ahead)).await.unwrap_err();
+    assert_eq!(issuer.asked(JWKS), 2);
+    // Keys from the future are not fresh, and the minute of the last refresh is over.
     issuer.publish(&[(other_rsa(), "key-2", None)]);
+    let refusal = verifier.verify(&good.mint(), after(0)).await.unwrap_err();
+    assert_eq!(refusal.code, RefusalCode::UnknownKey);
     let rotated = good.signed_with(other_rsa(), "key-2").mint();
     verifier.verify(&rotated, after(0)).await.unwrap();
 }

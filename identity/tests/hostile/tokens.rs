@@ -73,6 +73,18 @@ async fn alg_none_hs256_and_mismatched_algorithms_are_refused() {
 }
 
 #[tokio::test]
+async fn an_algorithm_the_issuer_may_not_use_is_refused_without_a_fetch() {
+    let issuer = FakeIssuer::start().await;
+    let verifier = issuer.verifier();
+    let good = Draft::new(&issuer.url);
+    let token = good.clone().header("alg", "RS512").mint();
+    let refusal = verifier.verify(&token, after(1)).await.unwrap_err();
+    assert_eq!(refusal.code, RefusalCode::BadAlg);
+    assert_eq!(issuer.connections(), 0);
+    verifier.verify(&good.mint(), after(1)).await.unwrap();
+}
+
+#[tokio::test]
 async fn alg_mismatch_jwk_is_refused_even_when_the_issuer_may_use_both() {
     let issuer = FakeIssuer::start().await;
     let mut config = issuer.config();
