@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 use std::net::SocketAddr;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use axum_server::Handle;
 use jitney_core::audit::SigningKey;
@@ -174,16 +174,18 @@ impl RunningBroker {
     /// Stops as the loss of the process would: nothing is finished, nothing is taken back, nothing
     /// is sealed. Returns once nothing of it holds the ledger any more.
     pub async fn kill(self) {
-        let core: Weak<Core> = Arc::downgrade(&self.service.core);
+        // The last owner closes the ledger. Being it, we know when that is done.
+        let core = Arc::clone(&self.service.core);
         drop(self);
         let gone = async {
-            while core.strong_count() > 0 {
+            while Arc::strong_count(&core) > 1 {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         };
         if tokio::time::timeout(LET_GO_WITHIN, gone).await.is_err() {
             tracing::warn!("something of the killed broker still holds its ledger");
         }
+        let _ = tokio::task::spawn_blocking(move || drop(core)).await;
     }
 }
 
