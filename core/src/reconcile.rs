@@ -24,8 +24,9 @@ use crate::request::{Closed, Granted};
 use crate::time::Timestamp;
 use crate::usecase::Core;
 
-/// How long a hand owns a lane before it must claim it again.
-const CLAIM: Duration = Duration::from_secs(60);
+/// How long a hand owns a lane before it must claim it again: also how long the lanes of a broker
+/// that died wait for the next one. A hand that was only slow is stopped by its epoch.
+const CLAIM: Duration = Duration::from_secs(8);
 /// How soon a request with leases still open is looked at again.
 const REQUEST_PAUSE: Duration = Duration::from_secs(60);
 /// The first and the longest pause of a lane whose cloud does not answer.
