@@ -27,6 +27,7 @@ mod open;
 mod options;
 mod place;
 mod read;
+mod reader;
 mod readers;
 mod schema;
 mod writer;
@@ -37,3 +38,4 @@ pub use options::{
     QUEUE_LENGTH_DEFAULT, QUEUE_LENGTH_MAX, READERS_DEFAULT, READERS_MAX, SIZE_MIB_MIN,
     SqliteOptions,
 };
+pub use reader::SqliteReader;

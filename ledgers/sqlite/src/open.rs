@@ -128,7 +128,7 @@ impl CannotOpen {
         }
     }
 
-    fn failed(path: &Path, error: &rusqlite::Error) -> Self {
+    pub(crate) fn failed(path: &Path, error: &rusqlite::Error) -> Self {
         let path = path.to_owned();
         match error.sqlite_error_code() {
             Some(rusqlite::ErrorCode::ReadOnly) => Self::ReadOnly { path },

@@ -55,6 +55,20 @@ pub(crate) fn migrate(
     Ok(Found::Ready)
 }
 
+/// What a file is to somebody who only reads it. One that is older than `steps` is not brought
+/// up to date by looking, and is not read either.
+pub(crate) fn recognise(connection: &Connection, steps: &[&str]) -> Result<Found, rusqlite::Error> {
+    let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
+    let (application, last) = (number("application_id")?, number("user_version")?);
+    match usize::try_from(last) {
+        Ok(last) if application == APPLICATION_ID && last == steps.len() => Ok(Found::Ready),
+        Ok(seen) if application == APPLICATION_ID && seen > steps.len() => {
+            Ok(Found::Newer { seen })
+        }
+        Ok(_) | Err(_) => Ok(Found::Foreign),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
