@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jitney_core::books::{FoundLease, found_lease};
-use jitney_core::ledger::{LeaseFilter, Ledger as _};
+use jitney_core::ledger::LeaseFilter;
 use serde_json::json;
 
 use crate::cloud::CANARY;

@@ -13,6 +13,7 @@ mod disconnects;
 mod hostile;
 mod leases;
 mod lives;
+mod logs;
 mod requests;
 mod wire;
 mod world;

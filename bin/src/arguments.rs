@@ -1,0 +1,270 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::logging::LogFormat;
+
+/// Just-in-time privileges for delivery pipelines: a job gets what its task needs while the task
+/// runs, and loses it when the task ends.
+#[derive(Debug, Parser)]
+#[command(name = "jitney", version, propagate_version = true)]
+pub struct Arguments {
+    /// How the log on standard error looks; `JITNEY_LOG` says how much of it there is.
+    #[arg(long, global = true, value_enum, default_value_t)]
+    pub log_format: LogFormat,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the broker.
+    Serve(ConfigurationFile),
+    /// Run a broker to try things with: with a sandbox of AWS and a CI issuer, on loopback.
+    Dev(Dev),
+    /// Run a command with a lease for exactly as long as it runs.
+    Run(Box<Run>),
+    /// Run the sandbox of AWS and a CI issuer for other programs, until standard input ends.
+    Sandbox(Sandbox),
+    /// Look at leases in a ledger.
+    #[command(subcommand)]
+    Lease(Lease),
+    /// Verify or export the audit log.
+    #[command(subcommand)]
+    Audit(Audit),
+    /// The installation's own keys.
+    #[command(subcommand)]
+    Keys(Keys),
+}
+
+/// Where the configuration is.
+#[derive(Debug, Clone, Args)]
+pub struct ConfigurationFile {
+    /// The configuration file. Variables such as `JITNEY__BROKER__LISTEN` change its keys.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "JITNEY_CONFIG",
+        default_value = "jitney.toml"
+    )]
+    pub config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct Dev {
+    /// Keep everything in this folder, and go on with what is there; otherwise it is gone at the end.
+    #[arg(long, value_name = "FOLDER")]
+    pub directory: Option<PathBuf>,
+    /// The address to listen on.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    pub listen: std::net::SocketAddr,
+}
+
+#[derive(Debug, Args)]
+pub struct Sandbox {
+    /// What exists in the cloud, as TOML or JSON; otherwise a small shop.
+    #[arg(long, value_name = "FILE")]
+    pub estate: Option<PathBuf>,
+}
+
+/// What to do when the broker or the lease is lost.
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+pub enum OnLost {
+    /// Say so, and let the command run on.
+    #[default]
+    Warn,
+    /// End the command.
+    Kill,
+}
+
+/// How the command gets its credential.
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+pub enum Output {
+    /// From an endpoint on loopback that SDKs ask again and again.
+    #[default]
+    Loopback,
+    /// In environment variables, which cannot be refreshed.
+    Env,
+}
+
+#[derive(Debug, Args)]
+pub struct Run {
+    /// The broker: `https://host[:port]`, or `http://127.0.0.1:port`.
+    #[arg(long, value_name = "URL", env = "JITNEY_BROKER")]
+    pub broker: String,
+    /// For what: `capability@resource[/path]`. May be given up to 16 times.
+    #[arg(long = "scope", value_name = "SCOPE", required = true)]
+    pub scopes: Vec<String>,
+    /// For how long at a time: `900`, `15m`, `1h`.
+    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    pub ttl: Option<u32>,
+    /// Why.
+    #[arg(long = "for", value_name = "REASON")]
+    pub reason: Option<String>,
+    /// The audience of CI tokens, when it is not the broker's address.
+    #[arg(long, env = "JITNEY_AUDIENCE")]
+    pub audience: Option<String>,
+    /// A file with a CI token; otherwise GitHub's runner is asked.
+    #[arg(long, value_name = "FILE", env = "JITNEY_TOKEN_FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Certificates of the broker's own authority, PEM.
+    #[arg(long, value_name = "FILE", env = "JITNEY_CA_FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// How long to try to get the lease.
+    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    pub patience: Option<u32>,
+    /// What to do when the broker or the lease is lost.
+    #[arg(long, value_enum, default_value_t)]
+    pub on_lost: OnLost,
+    /// Start the command with a nearly empty environment.
+    #[arg(long)]
+    pub pristine: bool,
+    /// Pass these variables on although they would not be.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub keep_env: Vec<String>,
+    /// How the command gets its credential.
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+    /// The command and its arguments, behind `--`.
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Lease {
+    /// List leases, the newest first.
+    List(LeaseList),
+    /// Show one lease.
+    Show(LeaseShow),
+}
+
+/// How answers look.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub struct LeaseList {
+    #[command(flatten)]
+    pub configuration: ConfigurationFile,
+    /// Also those that have ended.
+    #[arg(long)]
+    pub all: bool,
+    /// At most so many.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub limit: u32,
+    /// How the answer looks.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+#[derive(Debug, Args)]
+pub struct LeaseShow {
+    #[command(flatten)]
+    pub configuration: ConfigurationFile,
+    /// The lease's id.
+    pub id: String,
+    /// How the answer looks.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Audit {
+    /// Say whether the audit log is the one that was signed.
+    Verify(AuditVerify),
+    /// Write the audit log to a file that anybody can verify.
+    Export(AuditExport),
+}
+
+#[derive(Debug, Args)]
+pub struct AuditVerify {
+    #[command(flatten)]
+    pub configuration: ConfigurationFile,
+    /// Verify this ledger instead of the configured one.
+    #[arg(long, value_name = "FILE", requires = "key", conflicts_with = "export")]
+    pub ledger: Option<PathBuf>,
+    /// Verify this export instead of a ledger.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub export: Option<PathBuf>,
+    /// The key it must be signed with, `name+id+base64`; otherwise the configured one.
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
+    /// A checkpoint that was kept elsewhere: shows a log that was cut off at its end.
+    #[arg(long = "witness", value_name = "FILE")]
+    pub witnesses: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct AuditExport {
+    #[command(flatten)]
+    pub configuration: ConfigurationFile,
+    /// Where to write it; otherwise standard output.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Keys {
+    /// Make the keys that are not there yet, readable by their owner only.
+    Init(ConfigurationFile),
+    /// Show the key with which anybody can verify the audit log.
+    Show(ConfigurationFile),
+}
+
+/// Reads `900`, `900s`, `15m` or `1h` as seconds.
+fn seconds(text: &str) -> Result<u32, String> {
+    let (number, unit) = match text.strip_suffix(['s', 'm', 'h']) {
+        Some(number) if text.ends_with('m') => (number, 60),
+        Some(number) if text.ends_with('h') => (number, 3_600),
+        Some(number) => (number, 1),
+        None => (text, 1),
+    };
+    let digits = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+    let count: Option<u32> = digits.then(|| number.parse().ok()).flatten();
+    count
+        .and_then(|count| count.checked_mul(unit))
+        .filter(|seconds| *seconds > 0)
+        .ok_or_else(|| "expected a time such as `900`, `15m` or `1h`".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_holds_together() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn times_have_one_reading() {
+        for (text, expected) in [("900", 900), ("30s", 30), ("15m", 900), ("1h", 3_600)] {
+            assert_eq!(seconds(text), Ok(expected), "{text}");
+        }
+        for bad in [
+            "",
+            "0",
+            "m",
+            "-1",
+            "1d",
+            "1.5h",
+            "+5",
+            "99999999999",
+            "2000000h",
+            "1 m",
+        ] {
+            assert!(seconds(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! `jitney audit`: whether the log is the one that was signed, and a copy that anybody can verify.
+
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use jitney_core::audit::{ExportWriter, Note, Verified, Verifier, VerifierKey, verify_export};
+use jitney_core::ledger::CannotRead;
+use jitney_ledger_sqlite::SqliteReader;
+
+use crate::arguments::{Audit, AuditExport, AuditVerify};
+use crate::configuration::{self, Configuration};
+use crate::failure::{BAD_DATA, Failure, USAGE};
+use crate::keys::audit_key;
+use crate::terminal::{output, say, unwritable, warn};
+use crate::wiring;
+
+/// How many entries are read at a time.
+const PAGE: u32 = 1_000;
+
+/// Runs the command.
+pub async fn audit(command: Audit) -> Result<u8, Failure> {
+    match command {
+        Audit::Verify(arguments) => verify(arguments).await,
+        Audit::Export(arguments) => export(arguments).await,
+    }
+}
+
+async fn verify(arguments: AuditVerify) -> Result<u8, Failure> {
+    let (key, ledger) = what_to_verify(&arguments)?;
+    let mut verifier = Verifier::new(key);
+    for file in &arguments.witnesses {
+        let note = std::fs::read_to_string(file).map_err(|error| unreadable(file, &error))?;
+        verifier
+            .witness(&note)
+            .map_err(|error| Failure::new(BAD_DATA, error.code(), error))?;
+    }
+    let verified = match (&arguments.export, ledger) {
+        (Some(file), _) => {
+            let input = File::open(file).map_err(|error| unreadable(file, &error))?;
+            verify_export(BufReader::new(input), verifier)
+                .map_err(|error| Failure::new(BAD_DATA, error.code(), error))?
+        }
+        (None, Some(path)) => verify_ledger(&wiring::ledger_to_read(&path)?, verifier).await?,
+        (None, None) => return Err(Failure::internal("there is nothing to verify")),
+    };
+    tell(&verified)?;
+    Ok(0)
+}
+
+/// The key and the ledger: those on the command line, or the configured ones.
+fn what_to_verify(arguments: &AuditVerify) -> Result<(VerifierKey, Option<PathBuf>), Failure> {
+    let given = match &arguments.key {
+        Some(text) => Some(
+            text.parse::<VerifierKey>()
+                .map_err(|error| Failure::new(USAGE, error.code(), error))?,
+        ),
+        None => None,
+    };
+    match (given, &arguments.export, &arguments.ledger) {
+        (Some(key), Some(_), _) => Ok((key, None)),
+        (Some(key), None, Some(path)) => Ok((key, Some(path.clone()))),
+        (given, _, _) => {
+            let file = &arguments.configuration.config;
+            let configuration = configuration::read(file, std::env::vars())?;
+            let key = match given {
+                Some(key) => key,
+                None => own_key(&configuration)?,
+            };
+            Ok((key, Some(configuration.ledger.path)))
+        }
+    }
+}
+
+fn own_key(configuration: &Configuration) -> Result<VerifierKey, Failure> {
+    let key = audit_key(&configuration.keys, &configuration.installation)?;
+    Ok(key.verifier())
+}
+
+async fn verify_ledger(ledger: &SqliteReader, mut verifier: Verifier) -> Result<Verified, Failure> {
+    let bad = |error: jitney_core::audit::VerifyError| Failure::new(BAD_DATA, error.code(), error);
+    let mut log = Log::open(ledger).await?;
+    while let Some(piece) = log.next().await? {
+        match piece {
+            Piece::Entry(bytes) => verifier.entry(&bytes).map(drop).map_err(bad)?,
+            Piece::Checkpoint(note) => verifier.checkpoint(&note).map_err(bad)?,
+        }
+    }
+    // What is signed for more entries than there are shows that some were taken away.
+    for note in log.left_over() {
+        verifier.checkpoint(&note).map_err(bad)?;
+    }
+    verifier.finish().map_err(bad)
+}
+
+fn tell(verified: &Verified) -> Result<(), Failure> {
+    say(&format!(
+        "the audit log is as it was signed: {} entries, {} checkpoints, root {}",
+        verified.size, verified.checkpoints, verified.root
+    ))?;
+    match verified.uncovered() {
+        0 => Ok(()),
+        uncovered => say(&format!(
+            "{uncovered} entries at its end are not signed yet: nothing is known of them"
+        )),
+    }
+}
+
+async fn export(arguments: AuditExport) -> Result<u8, Failure> {
+    let file = &arguments.configuration.config;
+    let configuration = configuration::read(file, std::env::vars())?;
+    let key = own_key(&configuration)?;
+    let ledger = wiring::ledger_to_read(&configuration.ledger.path)?;
+    let left_out = match &arguments.out {
+        Some(path) => {
+            let out = File::create_new(path).map_err(|error| {
+                Failure::new(
+                    USAGE,
+                    "cannot_write",
+                    format!("the export `{}` cannot be made: {error}", path.display()),
+                )
+            })?;
+            write_export(&ledger, &key, BufWriter::new(out)).await?
+        }
+        None => write_export(&ledger, &key, output()).await?,
+    };
+    if left_out > 0 {
+        warn(&format!(
+            "jitney: {left_out} entries after the last checkpoint are not signed yet and are left out"
+        ));
+    }
+    Ok(0)
+}
+
+/// Writes everything up to the last checkpoint. Gives the number of entries that were left out.
+async fn write_export(
+    ledger: &SqliteReader,
+    key: &VerifierKey,
+    out: impl Write,
+) -> Result<u64, Failure> {
+    let failed = |error: std::io::Error| unwritable(&error);
+    let mut writer = ExportWriter::begin(out, key).map_err(failed)?;
+    let mut log = Log::open(ledger).await?;
+    let signed = log.signed();
+    let mut written = 0_u64;
+    while let Some(piece) = log.next().await? {
+        match piece {
+            Piece::Entry(_) if written >= signed => break,
+            Piece::Entry(bytes) => {
+                writer.entry(&bytes).map_err(failed)?;
+                written = written.saturating_add(1);
+            }
+            Piece::Checkpoint(note) => {
+                let note: Note = note
+                    .parse()
+                    .map_err(|error: jitney_core::audit::NoteError| {
+                        Failure::new(BAD_DATA, error.code(), error)
+                    })?;
+                writer.checkpoint(&note).map_err(failed)?;
+            }
+        }
+    }
+    writer.finish().map_err(failed)?;
+    let frontier = ledger.frontier().await.map_err(cannot_read)?;
+    Ok(frontier.size().saturating_sub(written))
+}
+
+/// A ledger's log in its order: each checkpoint right after the last entry it covers.
+struct Log<'a> {
+    ledger: &'a SqliteReader,
+    checkpoints: std::iter::Peekable<std::vec::IntoIter<(u64, String)>>,
+    signed: u64,
+    page: std::vec::IntoIter<Vec<u8>>,
+    read: u64,
+}
+
+enum Piece {
+    Entry(Vec<u8>),
+    Checkpoint(String),
+}
+
+impl<'a> Log<'a> {
+    async fn open(ledger: &'a SqliteReader) -> Result<Self, Failure> {
+        let mut checkpoints = ledger.checkpoints().await.map_err(cannot_read)?;
+        checkpoints.sort_by_key(|(size, _)| *size);
+        let signed = checkpoints.last().map_or(0, |(size, _)| *size);
+        Ok(Self {
+            ledger,
+            checkpoints: checkpoints.into_iter().peekable(),
+            signed,
+            page: Vec::new().into_iter(),
+            read: 0,
+        })
+    }
+
+    /// How many entries the last checkpoint covers.
+    const fn signed(&self) -> u64 {
+        self.signed
+    }
+
+    async fn next(&mut self) -> Result<Option<Piece>, Failure> {
+        let read = self.read;
+        if let Some((_, note)) = self.checkpoints.next_if(|(size, _)| *size <= read) {
+            return Ok(Some(Piece::Checkpoint(note)));
+        }
+        if self.page.len() == 0 {
+            let entries = self.ledger.entries(self.read, PAGE).await;
+            let entries = entries.map_err(cannot_read)?;
+            let bytes: Vec<_> = entries.into_iter().map(|entry| entry.bytes).collect();
+            self.page = bytes.into_iter();
+        }
+        Ok(self.page.next().map(|bytes| {
+            self.read = self.read.saturating_add(1);
+            Piece::Entry(bytes)
+        }))
+    }
+
+    /// Checkpoints for more entries than there are.
+    fn left_over(self) -> impl Iterator<Item = String> {
+        self.checkpoints.map(|(_, note)| note)
+    }
+}
+
+fn cannot_read(error: CannotRead) -> Failure {
+    Failure::unreachable("ledger_unreadable", error)
+}
+
+fn unreadable(file: &Path, error: &std::io::Error) -> Failure {
+    Failure::unreachable(
+        "file_unreadable",
+        format!("`{}` cannot be read: {error}", file.display()),
+    )
+}

@@ -1,0 +1,9 @@
+//! The commands, one file each.
+
+pub mod audit;
+pub mod dev;
+pub mod keys;
+pub mod lease;
+pub mod run;
+pub mod sandbox;
+pub mod serve;

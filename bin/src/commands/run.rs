@@ -1,0 +1,35 @@
+//! `jitney run`: hands the command line to the client, which does everything else.
+
+use core::time::Duration;
+
+use jitney_client::{OnLost, Output, RunOptions};
+
+use crate::arguments;
+
+/// Runs the command. Gives its exit code, or one of the client's own.
+pub async fn run(arguments: arguments::Run) -> u8 {
+    let usual = RunOptions::new(arguments.broker, arguments.scopes, arguments.command);
+    let patience = arguments.patience.map_or(usual.patience, |seconds| {
+        Duration::from_secs(seconds.into())
+    });
+    jitney_client::run(RunOptions {
+        ca_file: arguments.ca_file,
+        audience: arguments.audience,
+        token_file: arguments.token_file,
+        ttl_seconds: arguments.ttl,
+        reason: arguments.reason,
+        patience,
+        on_lost: match arguments.on_lost {
+            arguments::OnLost::Warn => OnLost::Warn,
+            arguments::OnLost::Kill => OnLost::Kill,
+        },
+        pristine: arguments.pristine,
+        keep_env: arguments.keep_env,
+        output: match arguments.output {
+            arguments::Output::Loopback => Output::Loopback,
+            arguments::Output::Env => Output::Env,
+        },
+        ..usual
+    })
+    .await
+}

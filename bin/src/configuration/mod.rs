@@ -1,0 +1,13 @@
+//! The operator's configuration: one TOML file, and the environment over it
+//! (`JITNEY__BROKER__LISTEN`). Typed; a key that nobody knows stops the start, because a misspelt
+//! limit that is passed over is a limit that is not there.
+
+mod complaint;
+mod read;
+mod sections;
+
+pub use read::read;
+pub use sections::{CloudTarget, Configuration, KeysSection, TlsSection};
+
+#[cfg(test)]
+mod tests;

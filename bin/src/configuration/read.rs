@@ -1,0 +1,163 @@
+//! Reading: file, then environment, then every section by its own type.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use config::{Config, Environment, File, FileFormat, Map};
+use jitney_core::id::TargetName;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::complaint::{about, nearest, told};
+use super::sections::{CloudTarget, Configuration, Written};
+use crate::failure::Failure;
+
+/// What variables that change the configuration begin with.
+const ENVIRONMENT_PREFIX: &str = "JITNEY__";
+/// The largest configuration that is read, in bytes.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Reads a configuration. `variables` is the environment: those with the prefix change keys of the
+/// file, sections joined by `__`.
+///
+/// # Errors
+/// With the file, the key, what was seen and what was expected.
+pub fn read(
+    file: &Path,
+    variables: impl IntoIterator<Item = (String, String)>,
+) -> Result<Configuration, Failure> {
+    let text = text_of(file)?;
+    let ours: Map<String, String> = variables
+        .into_iter()
+        .filter(|(name, _)| name.starts_with(ENVIRONMENT_PREFIX))
+        .collect();
+    let environment = Environment::with_prefix("JITNEY")
+        .prefix_separator("__")
+        .separator("__")
+        .try_parsing(true)
+        .source(Some(ours));
+    let merged = Config::builder()
+        .add_source(File::from_str(&text, FileFormat::Toml))
+        .add_source(environment)
+        .build()
+        .and_then(Config::try_deserialize::<Value>)
+        .map_err(|error| told(file, ".", &error.to_string()))?;
+    let written: Written = typed(file, "", merged)?;
+    let folder = file.parent().unwrap_or_else(|| Path::new(""));
+    checked(file, written.below(folder))
+}
+
+fn text_of(file: &Path) -> Result<String, Failure> {
+    let unreadable = |error: std::io::Error| {
+        Failure::configuration(
+            "configuration_unreadable",
+            format!(
+                "the configuration `{}` cannot be read: {error}; name it with `--config FILE`",
+                file.display()
+            ),
+        )
+    };
+    let length = std::fs::metadata(file).map_err(unreadable)?.len();
+    if length > FILE_BYTES_MAX {
+        return Err(Failure::configuration(
+            "configuration_unreadable",
+            format!(
+                "the configuration `{}` has {length} bytes: at most {FILE_BYTES_MAX} are read",
+                file.display()
+            ),
+        ));
+    }
+    std::fs::read_to_string(file).map_err(unreadable)
+}
+
+/// Reads a value as what it should be, and says where it is not.
+fn typed<T: DeserializeOwned>(file: &Path, section: &str, value: Value) -> Result<T, Failure> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let path = error.path().to_string();
+        let place = match (section, path.as_str()) {
+            ("", path) => path.to_owned(),
+            (section, ".") => section.to_owned(),
+            (section, path) => format!("{section}.{path}"),
+        };
+        told(file, &place, &error.into_inner().to_string())
+    })
+}
+
+impl Written {
+    /// The same with every path taken from the configuration's own folder.
+    fn below(mut self, folder: &Path) -> Self {
+        let place = |path: &mut PathBuf| *path = folder.join(&*path);
+        place(&mut self.ledger.path);
+        place(&mut self.keys.stamp_secret_file);
+        place(&mut self.keys.audit_key_file);
+        place(&mut self.policies.directory);
+        self.policies.catalogue_file.as_mut().map(place);
+        if let Some(tls) = &mut self.broker.tls {
+            place(&mut tls.certificate_file);
+            place(&mut tls.key_file);
+        }
+        self
+    }
+}
+
+fn checked(file: &Path, written: Written) -> Result<Configuration, Failure> {
+    let of_key = |(key, wrong): (&str, String)| about(file, key, &wrong);
+    let limits = written.limits.checked().map_err(of_key)?;
+    let silence = written.silence.checked().map_err(of_key)?;
+    if written.issuers.is_empty() {
+        let wrong = "is empty: no job could be believed; add one `[[issuers]]`";
+        return Err(about(file, "issuers", wrong));
+    }
+    let mut targets = BTreeMap::new();
+    for (name, value) in written.targets {
+        let target = target(file, &name, value)?;
+        targets.insert(name, target);
+    }
+    for (name, resource) in &written.resources {
+        if !targets.contains_key(&resource.target) {
+            let key = format!("resources.{name}.target");
+            let wrong = format!(
+                "is `{}`, and there is no section `[targets.{}]`",
+                resource.target, resource.target
+            );
+            return Err(about(file, &key, &wrong));
+        }
+    }
+    Ok(Configuration {
+        file: file.to_owned(),
+        installation: written.installation,
+        broker: written.broker,
+        ledger: written.ledger,
+        keys: written.keys,
+        policies: written.policies,
+        issuers: written.issuers,
+        targets,
+        resources: written.resources,
+        limits,
+        silence,
+    })
+}
+
+/// Gives a target's section to the adapter of its cloud.
+fn target(file: &Path, name: &TargetName, mut value: Value) -> Result<CloudTarget, Failure> {
+    let section = format!("targets.{name}");
+    let cloud = value
+        .as_object_mut()
+        .and_then(|keys| keys.remove("cloud"))
+        .ok_or_else(|| {
+            about(
+                file,
+                &format!("{section}.cloud"),
+                "is missing: expected `aws`",
+            )
+        })?;
+    match cloud.as_str() {
+        Some("aws") => Ok(CloudTarget::Aws(Box::new(typed(file, &section, value)?))),
+        other => {
+            let seen = other.map_or_else(|| cloud.to_string(), str::to_owned);
+            let meant = nearest(&seen, CloudTarget::CLOUDS).unwrap_or("aws");
+            let wrong = format!("is `{seen}`: expected `{meant}`");
+            Err(about(file, &format!("{section}.cloud"), &wrong))
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Configurations as people write them: mistaken, hostile, incomplete.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::fs;
+
+use super::{Configuration, read};
+use crate::failure::Failure;
+
+const EXAMPLE: &str = include_str!("../../../examples/jitney.toml");
+
+fn judge_with(text: &str, variables: &[(&str, &str)]) -> Result<Configuration, Failure> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("jitney.toml");
+    fs::write(&file, text).unwrap();
+    let variables = variables.iter();
+    let variables = variables.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    read(&file, variables)
+}
+
+fn judge(text: &str) -> Result<Configuration, Failure> {
+    judge_with(text, &[])
+}
+
+/// The example with one line changed.
+fn change(from: &str, to: &str) -> String {
+    assert!(EXAMPLE.contains(from), "the example has no `{from}`");
+    EXAMPLE.replacen(from, to, 1)
+}
+
+#[test]
+fn the_example_is_a_configuration() {
+    let configuration = judge(EXAMPLE).unwrap();
+    assert_eq!(configuration.installation.as_str(), "acme-jitney");
+    assert_eq!(configuration.broker.lane_pause_milliseconds, 1_000);
+    assert_eq!(configuration.targets.len(), 1);
+    let folder = configuration.file.parent().unwrap();
+    assert_eq!(configuration.ledger.path, folder.join("jitney.db"));
+    assert_eq!(configuration.policies.directory, folder.join("policies"));
+}
+
+#[test]
+fn every_mistake_is_told_with_its_file_its_key_and_what_was_meant() {
+    for (from, to, told) in [
+        (
+            "listen = ",
+            "listn = ",
+            "`broker.listn`: did you mean `broker.listen`",
+        ),
+        ("[ledger]", "[leger]", "`leger`: did you mean `ledger`"),
+        ("path = ", "pfad = ", "`ledger.pfad`: expected one of"),
+        (
+            "region = ",
+            "regoin = ",
+            "`targets.acme-prod.regoin`: did you mean",
+        ),
+        ("audience = ", "audiance = ", "mean `issuers[0].audience`"),
+        ("tier = ", "teir = ", "mean `resources.artifacts-prod.tier`"),
+        (
+            "limit_seconds = 45",
+            "limit_second = 45",
+            "`silence.limit_seconds`",
+        ),
+        (
+            "listen = \"127.0.0.1:8080\"",
+            "listen = 8080",
+            "`broker.listen`",
+        ),
+        (
+            "listen = \"127.0.0.1:8080\"",
+            "listen = \"everywhere\"",
+            "`broker.listen`",
+        ),
+        (
+            "limit_seconds = 45",
+            "limit_seconds = \"45\"",
+            "`silence.limit_seconds`",
+        ),
+        (
+            "limit_seconds = 45",
+            "limit_seconds = 1",
+            "is 1: expected 5 to 900",
+        ),
+        (
+            "limit_seconds = 45",
+            "limit_seconds = -45",
+            "`silence.limit_seconds`",
+        ),
+        (
+            "ttl_seconds_max = 3600",
+            "ttl_seconds_max = 30",
+            "`limits.ttl_seconds_max`",
+        ),
+        (
+            "ttl_seconds_max = 3600",
+            "ttl_seconds_max = 99999",
+            "expected 60 to 28800",
+        ),
+        (
+            "installation = \"acme-jitney\"",
+            "installation = \"Acme!\"",
+            "`installation`",
+        ),
+        (
+            "installation = \"acme-jitney\"",
+            "",
+            "missing field `installation`",
+        ),
+        (
+            "cloud = \"aws\"",
+            "cloud = \"asw\"",
+            "is `asw`: expected `aws`",
+        ),
+        (
+            "cloud = \"aws\"",
+            "",
+            "`targets.acme-prod.cloud` is missing",
+        ),
+        (
+            "account = \"111122223333\"",
+            "account = \"12\"",
+            "the twelve digits",
+        ),
+        (
+            "target = \"acme-prod\"",
+            "target = \"acme-test\"",
+            "there is no section",
+        ),
+        (
+            "provider = \"github-actions\"",
+            "provider = \"gitlab\"",
+            "issuers",
+        ),
+        (
+            "tier = \"standard\"",
+            "tier = \"huge\"",
+            "resources.artifacts-prod.tier",
+        ),
+        ("[keys]", "[keys", "TOML"),
+    ] {
+        let failure = judge(&change(from, to)).err();
+        let failure = failure.unwrap_or_else(|| panic!("`{to}` was taken"));
+        assert_eq!(failure.exit, 78);
+        assert!(failure.told.contains("jitney.toml"), "{failure}");
+        assert!(failure.told.contains(told), "{failure}\n  expected: {told}");
+    }
+}
+
+#[test]
+fn no_issuer_is_no_configuration() {
+    let start = EXAMPLE.find("[[issuers]]").unwrap();
+    let end = EXAMPLE.find("[targets.acme-prod]").unwrap();
+    let without = format!(
+        "issuers = []\n{}{}",
+        EXAMPLE.get(..start).unwrap(),
+        EXAMPLE.get(end..).unwrap()
+    );
+    assert!(
+        judge(&without)
+            .unwrap_err()
+            .told
+            .contains("`issuers` is empty")
+    );
+}
+
+#[test]
+fn variables_change_keys_and_are_judged_like_them() {
+    let listen = [("JITNEY__BROKER__LISTEN", "127.0.0.1:9999")];
+    let configuration = judge_with(EXAMPLE, &listen).unwrap();
+    assert_eq!(configuration.broker.listen.port(), 9_999);
+    let number = [("JITNEY__SILENCE__LIMIT_SECONDS", "60")];
+    let configuration = judge_with(EXAMPLE, &number).unwrap();
+    assert_eq!(configuration.silence.as_secs(), 60);
+    for (name, value, told) in [
+        ("JITNEY__BROKER__LISTN", "x", "`broker.listn`"),
+        (
+            "JITNEY__SILENCE__LIMIT_SECONDS",
+            "soon",
+            "`silence.limit_seconds`",
+        ),
+        ("JITNEY__BROKR", "x", "`brokr`"),
+    ] {
+        let failure = judge_with(EXAMPLE, &[(name, value)]).unwrap_err();
+        assert!(failure.told.contains(told), "{failure}");
+    }
+    // Those of other programs, and those of `jitney run`, are none of ours.
+    let others = [("JITNEY_BROKER", "http://127.0.0.1:1"), ("PATH", "/bin")];
+    assert!(judge_with(EXAMPLE, &others).is_ok());
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = read(&folder.path().join("none.toml"), []).unwrap_err();
+    assert_eq!(
+        (missing.exit, missing.code),
+        (78, "configuration_unreadable")
+    );
+    assert!(missing.told.contains("none.toml") && missing.told.contains("--config"));
+    assert_eq!(read(folder.path(), []).unwrap_err().exit, 78);
+    let large = folder.path().join("large.toml");
+    fs::write(&large, vec![b'#'; 1024 * 1024 + 1]).unwrap();
+    assert!(read(&large, []).unwrap_err().told.contains("at most"));
+    let binary = folder.path().join("binary.toml");
+    fs::write(&binary, b"\xff\xfe\x00").unwrap();
+    assert_eq!(read(&binary, []).unwrap_err().exit, 78);
+}

@@ -1,0 +1,149 @@
+//! Puts a broker together from its configuration. The only file that names every adapter.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use jitney_aws::{AwsAdapter, AwsTarget, Identities};
+use jitney_broker::{BrokerOptions, SystemClock, Tls};
+use jitney_core::adapter::Adapter;
+use jitney_core::books::Books;
+use jitney_core::catalogue::{Catalogue, Inventory};
+use jitney_core::id::TargetName;
+use jitney_core::ledger::Ledger;
+use jitney_core::pulse::Pulse;
+use jitney_core::reconcile::Lanes;
+use jitney_core::usecase::Core;
+use jitney_identity::{Issuers, Verifier};
+use jitney_ledger_sqlite::{CannotOpen, SqliteLedger, SqliteOptions, SqliteReader};
+use jitney_policies::{CannotLoad, CedarPolicies, Sources, catalogue, read_policies, read_text};
+use url::Url;
+
+use crate::configuration::{CloudTarget, Configuration, TlsSection};
+use crate::failure::Failure;
+use crate::keys;
+
+/// Everything a broker is made of. Nothing is called yet, neither cloud nor issuer.
+pub fn wire(configuration: &Configuration) -> Result<BrokerOptions, Failure> {
+    wire_as(configuration, |account| {
+        Identities::of(account).map_err(|error| Failure::configuration("ambient_endpoint", error))
+    })
+}
+
+/// The same, with the identity in which AWS is called.
+pub fn wire_as(
+    configuration: &Configuration,
+    identities: impl Fn(&AwsTarget) -> Result<Identities, Failure>,
+) -> Result<BrokerOptions, Failure> {
+    let mut adapters = BTreeMap::<TargetName, Arc<dyn Adapter>>::new();
+    for (name, target) in &configuration.targets {
+        let CloudTarget::Aws(account) = target;
+        let installation = configuration.installation.clone();
+        let identities = identities(account)?;
+        let clock = Arc::new(SystemClock);
+        let account = (**account).clone();
+        let adapter = AwsAdapter::new(name.clone(), account, installation, &identities, clock)
+            .map_err(|error| Failure::internal(&error))?;
+        adapters.insert(name.clone(), Arc::new(adapter));
+    }
+    let (catalogue, policies) = policies(configuration)?;
+    let keys = keys::read(&configuration.keys, &configuration.installation)?;
+    let ledger: Arc<dyn Ledger> = Arc::new(ledger(&configuration.ledger)?);
+    let core = Core {
+        books: Books::new(ledger, configuration.silence),
+        adapters,
+        policy: Arc::new(policies),
+        inventory: Inventory::new(configuration.resources.clone()),
+        catalogue,
+        clock: Arc::new(SystemClock),
+        stamp: keys.stamp,
+        limits: configuration.limits.clone(),
+        pulse: Pulse::default(),
+        // A hand is a process: the next one must not be taken for it.
+        lanes: Lanes::of(uuid::Uuid::now_v7().to_string()),
+    };
+    let broker = &configuration.broker;
+    Ok(BrokerOptions {
+        core,
+        verifier: verifier(configuration)?,
+        audit_key: keys.audit,
+        listen: broker.listen,
+        tls: broker.tls.as_ref().map(tls).transpose()?,
+        public_url: broker.public_url.as_deref().map(public_url).transpose()?,
+        lane_pause: core::time::Duration::from_millis(broker.lane_pause_milliseconds.into()),
+    })
+}
+
+fn policies(configuration: &Configuration) -> Result<(Catalogue, CedarPolicies), Failure> {
+    let failed = |error: CannotLoad| {
+        let told = format!("the policies do not load:\n{error}");
+        Failure::configuration("policies_do_not_load", told)
+    };
+    let section = &configuration.policies;
+    let additions = section.catalogue_file.as_deref().map(read_text);
+    let additions = additions.transpose().map_err(failed)?;
+    let catalogue = catalogue(additions.as_ref()).map_err(failed)?;
+    let clouds = configuration.targets.iter();
+    let clouds = clouds.filter_map(|(name, target)| Some((name.clone(), target.cloud_name()?)));
+    let policies = CedarPolicies::load(&Sources {
+        files: read_policies(&section.directory).map_err(failed)?,
+        catalogue: catalogue.clone(),
+        issuers: issuers(configuration),
+        clouds: clouds.collect(),
+    })
+    .map_err(failed)?;
+    Ok((catalogue, policies))
+}
+
+fn issuers(configuration: &Configuration) -> BTreeSet<String> {
+    let issuers = configuration.issuers.iter();
+    issuers.map(|issuer| issuer.url.clone()).collect()
+}
+
+fn verifier(configuration: &Configuration) -> Result<Verifier, Failure> {
+    let issuers = Issuers::new(configuration.issuers.clone()).map_err(|error| {
+        let told = format!("{}: {error}", configuration.file.display());
+        Failure::configuration("bad_issuer", told)
+    })?;
+    Verifier::new(issuers).map_err(|error| Failure::unreachable("no_https", error))
+}
+
+fn ledger(options: &SqliteOptions) -> Result<SqliteLedger, Failure> {
+    SqliteLedger::open(options).map_err(cannot_open)
+}
+
+/// A ledger for looking at, also while a broker writes it. One that is not there is not made.
+pub fn ledger_to_read(path: &Path) -> Result<SqliteReader, Failure> {
+    SqliteReader::open(path).map_err(|error| Failure::unreachable(error.code(), error))
+}
+
+fn cannot_open(error: CannotOpen) -> Failure {
+    match &error {
+        CannotOpen::BadOption(_) | CannotOpen::Refused { .. } | CannotOpen::NotALedger { .. } => {
+            Failure::configuration(error.code(), &error)
+        }
+        _ => Failure::unreachable(error.code(), &error),
+    }
+}
+
+fn tls(section: &TlsSection) -> Result<Tls, Failure> {
+    let file = &section.certificate_file;
+    let certificates_pem = std::fs::read(file).map_err(|error| {
+        let told = format!(
+            "the certificate `{}` cannot be read: {error}",
+            file.display()
+        );
+        Failure::configuration("certificate_unreadable", told)
+    })?;
+    Ok(Tls {
+        certificates_pem,
+        key_pem: keys::secret_file(&section.key_file)?,
+    })
+}
+
+fn public_url(text: &str) -> Result<Url, Failure> {
+    Url::parse(text).map_err(|error| {
+        let told = format!("`broker.public_url` is not a URL: {error}");
+        Failure::configuration("bad_public_url", told)
+    })
+}
