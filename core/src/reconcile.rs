@@ -113,6 +113,14 @@ impl Lanes {
         });
     }
 
+    fn resting_count(&self, now: Timestamp) -> u32 {
+        let resting = |driven: &HashMap<LaneId, Driven>| {
+            let lanes = driven.values();
+            lanes.filter(|lane| now < lane.not_before).count()
+        };
+        u32::try_from(self.with(|driven| resting(driven))).unwrap_or(u32::MAX)
+    }
+
     fn resting(&self, lane: &LaneId, now: Timestamp) -> bool {
         self.with(|driven| driven.get(lane).is_some_and(|lane| now < lane.not_before))
     }
@@ -165,8 +173,12 @@ impl Core {
     /// # Errors
     /// When the ledger cannot be read.
     pub async fn due_lanes(&self, now: Timestamp, budget: u32) -> Result<Vec<LaneId>, CannotRead> {
-        let mut lanes = self.books.ledger().due_lanes(now, budget).await?;
+        // A resting lane stays due, and the longest due come first. If they counted, a target that
+        // is down would leave no room for the others.
+        let limit = budget.saturating_add(self.lanes.resting_count(now));
+        let mut lanes = self.books.ledger().due_lanes(now, limit).await?;
         lanes.retain(|lane| !self.lanes.resting(lane, now));
+        lanes.truncate(usize::try_from(budget).unwrap_or(usize::MAX));
         Ok(lanes)
     }
 

@@ -110,18 +110,8 @@ impl Core {
     /// # Errors
     /// `not_found` when it is not the caller's; a ledger that cannot be used.
     pub async fn release(&self, id: LeaseId, proof: &Proof) -> Result<FoundLease, Refusal> {
-        for _ in 0..ATTEMPTS_MAX {
-            let lease = self.lease(id, proof).await?;
-            match self.end(lease, End::Released).await {
-                Ok(lease) => return Ok(lease),
-                Err(CommitError::Conflict(_)) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(
-            Refusal::new("try_again", "the lease is being changed by somebody else")
-                .retry(Duration::from_secs(1)),
-        )
+        let lease = self.lease(id, proof).await?;
+        Ok(self.end_for_sure(lease, End::Released).await?)
     }
 
     /// Ends every lease of a request, for a reason of the broker's own.
@@ -129,13 +119,30 @@ impl Core {
     /// # Errors
     /// A ledger that cannot be used; then the leases fall due and end all the same.
     pub async fn end_request(&self, id: RequestId, why: End) -> Result<(), Refusal> {
+        let mut outcome = Ok(());
         for lease in self.books.leases_of(id).await? {
-            match self.end(lease, why).await {
-                Ok(_) | Err(CommitError::Conflict(_)) => {}
-                Err(error) => return Err(error.into()),
-            }
+            // One that could not be ended is no reason to leave the others alive.
+            let ended = self.end_for_sure(lease, why).await;
+            outcome = outcome.and(ended.map(|_| ()));
         }
-        Ok(())
+        Ok(outcome?)
+    }
+
+    /// Ends a lease, also when somebody changes it at the same moment: a renewal that came first
+    /// must not keep alive what was to end.
+    async fn end_for_sure(&self, lease: FoundLease, why: End) -> Result<FoundLease, CommitError> {
+        let id = lease.terms().id;
+        let mut ended = self.end(lease, why).await;
+        for _ in 1..ATTEMPTS_MAX {
+            let Err(CommitError::Conflict(_)) = &ended else {
+                break;
+            };
+            let found = self.books.lease(id).await;
+            let found = found.map_err(|error| CommitError::Unavailable(error.to_string()))?;
+            let Some(lease) = found else { break };
+            ended = self.end(lease, why).await;
+        }
+        ended
     }
 
     async fn end(&self, lease: FoundLease, why: End) -> Result<FoundLease, CommitError> {

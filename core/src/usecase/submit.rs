@@ -200,7 +200,9 @@ impl Core {
                 request: earlier.request,
             });
         }
-        if same_key && earlier.key == uses.wish {
+        // The name of a wish is keyed by its job. Under another key it is the same job in another
+        // process, and no token was presented twice.
+        if earlier.key == uses.wish {
             return Err(Refusal::new(
                 "idempotency_conflict",
                 "this idempotency key was used for another request of this job",
