@@ -1,0 +1,248 @@
+//! The cloud's adapter: what core calls.
+
+use core::time::Duration;
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use jitney_core::adapter::{Elevate, Epoch, Revocations, Revoke};
+use jitney_core::books::Recorded;
+use jitney_core::credential::{Credential, Elevation};
+use jitney_core::evidence::{Evidence, Hold, Revocation};
+use jitney_core::fault::{Fault, FaultKind};
+use jitney_core::guarantee::{Guarantees, Recall};
+use jitney_core::handle::Handle;
+use jitney_core::id::{CloudName, LeaseId};
+use jitney_core::lease::{Active, Elevating, Revoking, Terms};
+use jitney_core::ledger::RowId;
+use jitney_core::plan::{CannotPlan, LaneId, Order, Plan};
+use jitney_core::time::Timestamp;
+
+use super::mishap::{fault, lost};
+use super::{FakeCloud, LANDS_WITHIN, MintMishap, RevokeMishap, SESSION_LIFE, SETTLE, Session};
+use super::{State, Style};
+
+/// How soon the adapter looks again at what it had to write or delete a second time.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+#[async_trait]
+impl Elevate for FakeCloud {
+    fn cloud(&self) -> &CloudName {
+        &self.name
+    }
+
+    fn plan(&self, order: &Order<'_>) -> Result<Plan, CannotPlan> {
+        if order.ttl > SESSION_LIFE {
+            return Err(CannotPlan {
+                code: "fake_too_long",
+                told: "the fake cloud's sessions live 900 s".to_owned(),
+                logged: format!("{} s were asked for", order.ttl.as_secs()),
+            });
+        }
+        let via = order.wanted.first().and_then(|it| it.resource.via.clone());
+        Ok(Plan {
+            lane: LaneId {
+                target: order.target.clone(),
+                name: via.unwrap_or_else(|| "main".to_owned()),
+            },
+            lane_capacity: self.lock().lane_capacity,
+            terms: serde_json::Value::Null,
+            summary: Vec::new(),
+            lands_within_seconds: whole_seconds(LANDS_WITHIN),
+            lives_seconds: whole_seconds(SESSION_LIFE),
+            derived_seconds: 0,
+            guarantees: Guarantees {
+                ttl_seconds_min: 1,
+                ttl_seconds_max: whole_seconds(SESSION_LIFE),
+                recall: Recall::Severs {
+                    within_seconds: whole_seconds(SETTLE),
+                },
+                ends_by_itself: true,
+                because: Vec::new(),
+            },
+        })
+    }
+
+    async fn elevate(&self, intent: &Recorded<Elevating>) -> Result<Elevation, Fault> {
+        self.mint(intent.terms()).await
+    }
+
+    async fn renew(&self, lease: &Recorded<Active>) -> Result<Elevation, Fault> {
+        self.mint(lease.terms()).await
+    }
+}
+
+impl FakeCloud {
+    async fn mint(&self, terms: &Terms) -> Result<Elevation, Fault> {
+        let covered_until = self.covered_until(terms.id).await;
+        let now = self.clock.now();
+        let mut state = self.lock();
+        state.mint_calls += 1;
+        let mishap = (!state.mints.is_empty()).then(|| state.mints.remove(0));
+        let (after, longer) = match mishap {
+            Some(MintMishap::Retryable) => {
+                let kind = FaultKind::Retryable { after: None };
+                return Err(fault(kind, "fake_throttled"));
+            }
+            Some(MintMishap::Permanent) => {
+                return Err(fault(FaultKind::Permanent, "fake_refused"));
+            }
+            Some(MintMishap::LostBefore) => return Err(lost()),
+            Some(MintMishap::LandsLater(after)) => (after, Duration::ZERO),
+            Some(MintMishap::LivesLonger(longer)) => (Duration::ZERO, longer),
+            Some(MintMishap::LostAfter) | None => (Duration::ZERO, Duration::ZERO),
+        };
+        let session = Session {
+            credential: format!("fake-credential-{}", state.books.sessions().len()),
+            handle: terms.handle.clone(),
+            lane: terms.plan.lane.clone(),
+            lease: terms.id,
+            minted_at: now.plus(after),
+            expires_at: now.plus(after).plus(SESSION_LIFE).plus(longer),
+            covered_until,
+        };
+        state.books.mint(session.clone());
+        match mishap {
+            Some(MintMishap::LostAfter | MintMishap::LandsLater(_)) => Err(lost()),
+            _ => Ok(Elevation {
+                fingerprint: format!("fingerprint of {}", terms.handle),
+                credential: Credential::new(
+                    "fake-session",
+                    [("secret", session.credential)],
+                    session.expires_at,
+                ),
+                provider_request: None,
+            }),
+        }
+    }
+
+    /// Until when the ledger, at this moment, knows that something of a lease may work. It is read
+    /// from the stored bytes: an answer by way of core's types would be core's word for itself.
+    async fn covered_until(&self, lease: LeaseId) -> Option<Timestamp> {
+        let row = self.ledger.row(RowId::Lease(lease)).await.ok()??;
+        let body: serde_json::Value = serde_json::from_str(&row.body).ok()?;
+        let open = row.state == "elevating" || row.state == "active";
+        let until = body.get("exposed_until")?.as_i64()?;
+        open.then(|| Timestamp::from_micros(until))
+    }
+}
+
+#[async_trait]
+impl Revoke for FakeCloud {
+    async fn revoke(
+        &self,
+        lane: &LaneId,
+        epoch: Epoch,
+        due: &[Recorded<Revoking>],
+        holds: &[Hold],
+    ) -> Result<Revocations, Fault> {
+        let now = self.clock.now();
+        let mut state = self.lock();
+        state.revoke_calls += 1;
+        let mishap = (!state.revokes.is_empty()).then(|| state.revokes.remove(0));
+        if state.revoking_is_down {
+            return Err(fault(FaultKind::Ambiguous, "fake_down"));
+        }
+        if let Some(RevokeMishap::Throttled(after)) = mishap {
+            let kind = FaultKind::Retryable { after: Some(after) };
+            return Err(fault(kind, "fake_throttled"));
+        }
+        if !state.books.take_pen(lane, epoch) {
+            return Err(fault(FaultKind::Ambiguous, "fake_superseded"));
+        }
+        let found = match self.style {
+            Style::Denies => deny(&mut state, lane, due, holds, now),
+            Style::Deletes => delete(&mut state, due, now),
+        };
+        match mishap {
+            Some(RevokeMishap::LostAfter) => Err(lost()),
+            Some(RevokeMishap::SaysNothing) => Ok(Revocations::new()),
+            Some(RevokeMishap::Throttled(_)) | None => Ok(found),
+        }
+    }
+}
+
+/// Brings the deny list to what is due and held, and says of each lease what follows.
+fn deny(
+    state: &mut State,
+    lane: &LaneId,
+    due: &[Recorded<Revoking>],
+    holds: &[Hold],
+    now: Timestamp,
+) -> Revocations {
+    // What has expired needs no entry; written for it, one would stay with nobody to drop it.
+    let alive = due.iter().filter(|lease| now < lease.exposed_until());
+    let ending = alive.map(|lease| &lease.terms().handle);
+    let wanted: BTreeSet<Handle> = ending
+        .chain(holds.iter().map(|hold| &hold.handle))
+        .cloned()
+        .collect();
+    let before = state.books.write_list(lane, &wanted, now);
+    due.iter()
+        .map(|lease| {
+            let was_there = before.contains(&lease.terms().handle);
+            (lease.terms().id, Ok(denied(lease, was_there, now)))
+        })
+        .collect()
+}
+
+fn denied(lease: &Recorded<Revoking>, was_there: bool, now: Timestamp) -> Revocation {
+    let until = lease.exposed_until();
+    if now >= until {
+        return Revocation::Evident {
+            evidence: Evidence::Expired { at: now },
+            hold_until: None,
+        };
+    }
+    match lease.written_at() {
+        // A stranger undid it. It was written again just now, which has not settled.
+        Some(_) if !was_there => Revocation::NotYet {
+            written: false,
+            look_again: now.plus(LOOK_AGAIN),
+            exposed_until: until,
+        },
+        Some(written_at) if now >= written_at.plus(SETTLE) => Revocation::Evident {
+            evidence: Evidence::Settled {
+                written_at,
+                settle_seconds: whole_seconds(SETTLE),
+            },
+            hold_until: Some(until),
+        },
+        Some(written_at) => settling(written_at),
+        None => settling(now),
+    }
+}
+
+fn settling(written_at: Timestamp) -> Revocation {
+    let settled = written_at.plus(SETTLE);
+    Revocation::NotYet {
+        written: true,
+        look_again: settled,
+        exposed_until: settled,
+    }
+}
+
+/// Deletes what is there. What is not there is reported as absent, whenever that is: whether
+/// absence proves anything is core's business.
+fn delete(state: &mut State, due: &[Recorded<Revoking>], now: Timestamp) -> Revocations {
+    due.iter()
+        .map(|lease| {
+            let revocation = if state.books.delete(&lease.terms().handle, now) {
+                Revocation::NotYet {
+                    written: true,
+                    look_again: now.plus(LOOK_AGAIN),
+                    exposed_until: now,
+                }
+            } else {
+                Revocation::Evident {
+                    evidence: Evidence::Absent { at: now },
+                    hold_until: None,
+                }
+            };
+            (lease.terms().id, Ok(revocation))
+        })
+        .collect()
+}
+
+fn whole_seconds(duration: Duration) -> u32 {
+    u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,177 @@
+//! A cloud that behaves: it mints sessions, enforces deny lists with a lag, forgets nothing, and
+//! goes wrong exactly when it is told to.
+//!
+//! ```text
+//! elevate, renew ─► CloudBooks: sessions          would_allow(credential)?
+//! revoke ─────────► CloudBooks: a deny list per lane, its epoch ┘
+//! ```
+//!
+//! It is no adapter of a real cloud, and no laws are measured with it. It is there so that core's
+//! use cases and reconciler can be judged by what a cloud would still let somebody do. At every
+//! mint it asks the ledger, past the broker, what is recorded at that moment: that is how the
+//! first promise is checked.
+
+mod adapter;
+mod books;
+mod mishap;
+
+use core::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jitney_core::handle::Handle;
+use jitney_core::id::CloudName;
+use jitney_core::ledger::Ledger;
+use jitney_core::plan::LaneId;
+use jitney_core::time::Clock;
+
+pub use books::{CloudBooks, Session};
+pub use mishap::{MintMishap, RevokeMishap};
+
+/// How long a session lives.
+pub const SESSION_LIFE: Duration = Duration::from_secs(900);
+/// How long after our own deadline a call may still land.
+pub const LANDS_WITHIN: Duration = Duration::from_secs(300);
+/// How long the adapter waits after reading a deny back before it calls it settled.
+pub const SETTLE: Duration = Duration::from_secs(4);
+/// How long a deny that is written does nothing yet. Shorter than [`SETTLE`], or the settle time
+/// would have been measured wrongly.
+pub const LAG: Duration = Duration::from_secs(2);
+/// How many leases and holds a lane has room for, unless told otherwise.
+pub const LANE_CAPACITY: u32 = 32;
+
+/// How the cloud takes back what it gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// A deny entry on the handle, which also stops what lands later.
+    Denies,
+    /// Deleting the grant, which does nothing about one that lands later.
+    Deletes,
+}
+
+/// The fake cloud of one target.
+pub struct FakeCloud {
+    name: CloudName,
+    style: Style,
+    clock: Arc<dyn Clock>,
+    /// What the judge reads, past everything the broker's own ledger may be wrapped in.
+    ledger: Arc<dyn Ledger>,
+    state: Mutex<State>,
+}
+
+struct State {
+    books: CloudBooks,
+    mints: Vec<MintMishap>,
+    revokes: Vec<RevokeMishap>,
+    revoking_is_down: bool,
+    lane_capacity: u32,
+    mint_calls: u32,
+    revoke_calls: u32,
+}
+
+impl FakeCloud {
+    /// An empty cloud. `ledger` is asked at each mint what is recorded of it.
+    #[must_use]
+    pub fn new(
+        name: CloudName,
+        style: Style,
+        clock: Arc<dyn Clock>,
+        ledger: Arc<dyn Ledger>,
+    ) -> Self {
+        let state = State {
+            books: CloudBooks::default(),
+            mints: Vec::new(),
+            revokes: Vec::new(),
+            revoking_is_down: false,
+            lane_capacity: LANE_CAPACITY,
+            mint_calls: 0,
+            revoke_calls: 0,
+        };
+        Self {
+            name,
+            style,
+            clock,
+            ledger,
+            state: Mutex::new(state),
+        }
+    }
+
+    /// Whether the cloud would let somebody with this credential do something now.
+    #[must_use]
+    pub fn would_allow(&self, credential: &str) -> bool {
+        self.lock().books.allows(credential, self.clock.now())
+    }
+
+    /// Every session it ever made, also those that have yet to land.
+    #[must_use]
+    pub fn sessions(&self) -> Vec<Session> {
+        self.lock().books.sessions().to_vec()
+    }
+
+    /// The sessions that work now.
+    #[must_use]
+    pub fn working(&self) -> Vec<Session> {
+        let now = self.clock.now();
+        let state = self.lock();
+        let works = |session: &&Session| state.books.allows(&session.credential, now);
+        state
+            .books
+            .sessions()
+            .iter()
+            .filter(works)
+            .cloned()
+            .collect()
+    }
+
+    /// What a lane's deny list names.
+    #[must_use]
+    pub fn denied(&self, lane: &LaneId) -> Vec<Handle> {
+        self.lock().books.denied(lane)
+    }
+
+    /// Whether no lane denies anything.
+    #[must_use]
+    pub fn denies_nothing(&self) -> bool {
+        self.lock().books.denies_nothing()
+    }
+
+    /// How often it was asked to mint.
+    #[must_use]
+    pub fn mint_calls(&self) -> u32 {
+        self.lock().mint_calls
+    }
+
+    /// How often it was asked to revoke.
+    #[must_use]
+    pub fn revoke_calls(&self) -> u32 {
+        self.lock().revoke_calls
+    }
+
+    /// The next call that gives goes wrong like this. Several are used up in turn.
+    pub fn next_mint(&self, mishap: MintMishap) {
+        self.lock().mints.push(mishap);
+    }
+
+    /// The next call that takes back goes wrong like this. Several are used up in turn.
+    pub fn next_revoke(&self, mishap: RevokeMishap) {
+        self.lock().revokes.push(mishap);
+    }
+
+    /// While it is down, nothing can be taken back.
+    pub fn set_revoking_down(&self, down: bool) {
+        self.lock().revoking_is_down = down;
+    }
+
+    /// How many leases and holds plans say that a lane has room for.
+    pub fn set_lane_capacity(&self, leases: u32) {
+        self.lock().lane_capacity = leases;
+    }
+
+    /// A stranger, who knows nothing of us, empties a deny list.
+    pub fn stranger_empties(&self, lane: &LaneId) {
+        self.lock().books.empty(lane);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

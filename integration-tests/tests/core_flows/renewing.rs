@@ -1,0 +1,170 @@
+//! Renewal: raised in the ledger first, minted under the same handle, never past the request's
+//! absolute end, and never against a policy that has changed.
+
+use jitney_core::audit::Event;
+use jitney_core::books::FoundLease;
+use jitney_core::decision::Verdict;
+use jitney_core::ledger::CommitError;
+use jitney_core::time::Timestamp;
+use jitney_core::usecase::Ask;
+use jitney_integration_tests::fake_cloud::{MintMishap, SESSION_LIFE, SETTLE};
+use jitney_integration_tests::fixtures::{PROD, START, World, proof};
+use std::sync::Arc;
+
+use crate::ports::{Around, BadCommit, broker_with};
+use crate::{events, seconds, secret, submit, wish, world};
+
+/// A wish that outlives one window.
+fn long_wish() -> Ask {
+    Ask {
+        ttl_seconds: Some(1000),
+        ..wish()
+    }
+}
+
+async fn ends_at(world: &World, lease: jitney_core::id::LeaseId) -> Timestamp {
+    match world.lease(lease).await {
+        FoundLease::Active(active) => active.ends_at(),
+        other => panic!("expected an active lease, got {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_renewal_is_in_the_ledger_first_and_one_release_ends_both_credentials() {
+    let (world, _folder) = world();
+    let core = world.broker("a");
+    let grant = submit(&core, long_wish()).await;
+    let (lease, first) = grant.only();
+    assert_eq!(ends_at(&world, lease).await, START.plus(seconds(900)));
+    world.clock.pass(seconds(30));
+    // The cloud asked the ledger when it minted: `must_keep_promises` would see a late raise.
+    let (_, second) = secret(core.renew(lease, &proof("key")).await.unwrap());
+    assert_eq!(ends_at(&world, lease).await, START.plus(seconds(930)));
+    let cloud = world.cloud(PROD);
+    assert!(cloud.would_allow(first) && cloud.would_allow(&second));
+    assert_eq!(cloud.sessions()[0].handle, cloud.sessions()[1].handle);
+    assert!(events(&world).await.contains(&Event::LeaseRenewed));
+
+    core.release(lease, &proof("key")).await.unwrap();
+    world.live(&core, SETTLE + seconds(1)).await;
+    assert_eq!(world.lease(lease).await.state(), "ended");
+    assert!(!cloud.would_allow(first) && !cloud.would_allow(&second));
+    world.live_out(&core).await;
+}
+
+#[tokio::test]
+async fn a_renewal_never_passes_the_absolute_end() {
+    let (world, _folder) = world();
+    let core = world.broker("a");
+    let grant = submit(&core, long_wish()).await;
+    let (lease, _) = grant.only();
+    world.clock.pass(seconds(600));
+    core.renew(lease, &proof("key")).await.unwrap();
+    assert_eq!(ends_at(&world, lease).await, START.plus(seconds(1000)));
+    world.clock.set(START.plus(seconds(1000)));
+    let refusal = core.renew(lease, &proof("key")).await.unwrap_err();
+    assert_eq!(refusal.code, "at_absolute_end");
+    assert_eq!(world.cloud(PROD).mint_calls(), 2);
+    // The second credential would live on until 1500.
+    world.live(&core, SETTLE + seconds(1)).await;
+    assert!(world.cloud(PROD).working().is_empty());
+    world.live_out(&core).await;
+}
+
+#[tokio::test]
+async fn a_renewal_whose_answer_is_lost_is_covered_and_ends_with_the_lease() {
+    let lost = [MintMishap::LostAfter, MintMishap::LandsLater(seconds(200))];
+    for mishap in lost {
+        let (world, _folder) = world();
+        let core = world.broker("a");
+        let grant = submit(&core, long_wish()).await;
+        let (lease, _) = grant.only();
+        world.clock.pass(seconds(800));
+        world.cloud(PROD).next_mint(mishap);
+        let refusal = core.renew(lease, &proof("key")).await.unwrap_err();
+        assert_eq!(refusal.code, "not_granted");
+        assert_eq!(world.lease(lease).await.state(), "active");
+        core.release(lease, &proof("key")).await.unwrap();
+        world.live(&core, SETTLE + seconds(1)).await;
+        assert_eq!(world.lease(lease).await.state(), "ended");
+        // The lost one lives much longer than the first, and so does its hold.
+        for _ in 0..SESSION_LIFE.as_secs() / 20 {
+            world.clock.pass(seconds(20));
+            world.turn(&core).await;
+            assert!(world.cloud(PROD).working().is_empty(), "{mishap:?}");
+        }
+        world.live_out(&core).await;
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_minted_when_the_raise_is_not_recorded() {
+    for (outcome, applied) in [
+        (CommitError::Unavailable("full".to_owned()), false),
+        (CommitError::Unknown("lost".to_owned()), false),
+        (CommitError::Unknown("lost".to_owned()), true),
+    ] {
+        let (world, _folder) = world();
+        // Commits 0 and 1 are the intent and the grant.
+        let around: Arc<dyn Around> = BadCommit::new(2, outcome, applied);
+        let core = broker_with(&world, "a", &around);
+        let grant = submit(&core, long_wish()).await;
+        let (lease, secret) = grant.only();
+        let refusal = core.renew(lease, &proof("key")).await.unwrap_err();
+        assert_eq!(refusal.code, "ledger_unavailable");
+        assert_eq!(world.cloud(PROD).mint_calls(), 1);
+        assert!(world.cloud(PROD).would_allow(secret));
+        world.live_out(&core).await;
+    }
+}
+
+#[tokio::test]
+async fn a_policy_that_has_changed_stops_renewals() {
+    let (world, _folder) = world();
+    let core = world.broker("a");
+    let grant = submit(&core, long_wish()).await;
+    let (lease, _) = grant.only();
+    world.policy.say(Verdict::Deny);
+    let refusal = core.renew(lease, &proof("key")).await.unwrap_err();
+    assert_eq!(refusal.code, "denied");
+    assert_eq!(refusal.reasons, ["the test's policy denies it"]);
+    // Nobody approved this request, so a policy that now wants approval stops it too.
+    world.policy.say(Verdict::NeedsApproval);
+    let refusal = core.renew(lease, &proof("key")).await.unwrap_err();
+    assert_eq!(refusal.code, "denied");
+    assert_eq!(world.cloud(PROD).mint_calls(), 1);
+    assert_eq!(ends_at(&world, lease).await, START.plus(seconds(900)));
+    world.live_out(&core).await;
+}
+
+#[tokio::test]
+async fn a_credential_that_outlives_what_the_ledger_knows_is_not_handed_over() {
+    let (world, _folder) = world();
+    let core = world.broker("a");
+    let grant = submit(&core, long_wish()).await;
+    let (lease, _) = grant.only();
+    let longer = MintMishap::LivesLonger(seconds(3600));
+    world.cloud(PROD).next_mint(longer);
+    let refusal = core.renew(lease, &proof("key")).await.unwrap_err();
+    assert_eq!(refusal.code, "not_granted");
+    assert!(refusal.logged.contains("the credential expires at"));
+}
+
+#[tokio::test]
+async fn only_the_holder_renews_and_only_while_it_lives() {
+    let (world, _folder) = world();
+    let core = world.broker("a");
+    let grant = submit(&core, long_wish()).await;
+    let (lease, _) = grant.only();
+    let refusal = core.renew(lease, &proof("thief")).await.unwrap_err();
+    assert_eq!(refusal.code, "not_found");
+    let refusal = core.release(lease, &proof("thief")).await.unwrap_err();
+    assert_eq!(refusal.code, "not_found");
+    let refusal = core.beat(lease, &proof("thief")).await.unwrap_err();
+    assert_eq!(refusal.code, "not_found");
+    core.release(lease, &proof("key")).await.unwrap();
+    let refusal = core.renew(lease, &proof("key")).await.unwrap_err();
+    assert_eq!(refusal.code, "lease_ended");
+    assert_eq!(world.cloud(PROD).mint_calls(), 1);
+    world.live_out(&core).await;
+}
