@@ -24,6 +24,8 @@ pub struct Arguments {
 pub enum Command {
     /// Run the broker.
     Serve(ConfigurationFile),
+    /// Play a delivery pipeline against a sandbox of AWS, and show each step as it happens.
+    Demo(Demo),
     /// Run a broker to try things with: with a sandbox of AWS and a CI issuer, on loopback.
     Dev(Dev),
     /// Run a command with a lease for exactly as long as it runs.
@@ -52,6 +54,16 @@ pub struct ConfigurationFile {
         default_value = "jitney.toml"
     )]
     pub config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// How the steps are shown.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Play it in a cloud that ignores every Deny: the demonstration must notice.
+    #[arg(long)]
+    pub sandbox_ignores_deny: bool,
 }
 
 #[derive(Debug, Args)]

@@ -3,6 +3,8 @@
 
 use core::fmt;
 
+/// A step of the demonstration was not as promised.
+pub const BROKEN_PROMISE: u8 = 1;
 /// The command line is wrong.
 pub const USAGE: u8 = 64;
 /// Data is not what it should be: an audit log that was tampered with.

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use arguments::{Arguments, Command};
-use commands::{audit, dev, keys as key_files, lease, run, sandbox, serve};
+use commands::{audit, demo, dev, keys as key_files, lease, run, sandbox, serve};
 use failure::{Failure, INTERNAL, USAGE};
 
 fn main() -> ExitCode {
@@ -39,6 +39,7 @@ fn main() -> ExitCode {
 async fn command(command: Command) -> Result<u8, Failure> {
     match command {
         Command::Serve(arguments) => serve::serve(arguments).await,
+        Command::Demo(arguments) => demo::demo(arguments).await,
         Command::Dev(arguments) => dev::dev(arguments).await,
         Command::Run(arguments) => Ok(run::run(*arguments).await),
         Command::Sandbox(arguments) => sandbox::sandbox(arguments).await,

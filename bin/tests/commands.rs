@@ -378,3 +378,27 @@ fn audit_of_dev(folder: &Path) {
     fs::write(&export, text).unwrap();
     assert_eq!(run(&verify).status.code(), Some(65));
 }
+
+/// The steps of a demonstration, as programs read them.
+fn steps(output: &Output) -> Vec<serde_json::Value> {
+    let text = String::from_utf8_lossy(&output.stdout);
+    let steps = text.lines().map(|line| serde_json::from_str(line).unwrap());
+    steps.collect()
+}
+
+#[test]
+fn the_demonstration_keeps_every_promise() {
+    let output = run(&["demo", "--format", "json"]);
+    let steps = steps(&output);
+    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    assert!(steps.len() > 10);
+    assert!(steps.iter().all(|step| step["ok"] == true), "{steps:?}");
+}
+
+#[test]
+fn the_demonstration_notices_a_cloud_that_ignores_deny() {
+    let output = run(&["demo", "--format", "json", "--sandbox-ignores-deny"]);
+    let steps = steps(&output);
+    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+    assert!(steps.iter().any(|step| step["ok"] == false), "{steps:?}");
+}

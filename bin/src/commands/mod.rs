@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub mod audit;
+pub mod demo;
 pub mod dev;
 pub mod keys;
 pub mod lease;
