@@ -1,6 +1,7 @@
-//! What the tests of the whole are made of: laws, fakes that behave, and worlds to let them loose
-//! in.
+//! What the tests of the whole are made of: laws that any ledger and any adapter can be held to,
+//! fakes that behave, and worlds to let them loose in.
 
+pub mod adapter_laws;
 pub mod fake_cloud;
 pub mod fixtures;
 pub mod ledger_laws;

@@ -1,0 +1,128 @@
+//! Laws about what is given.
+
+use std::collections::BTreeMap;
+
+use jitney_core::ledger::StoredEntry;
+
+use super::{Held, Stage, ensure};
+
+pub(super) async fn grants_what_was_asked(stage: &dyn Stage) -> Held {
+    let adapter = stage.adapter();
+    let taken = stage.scribe().take(&*adapter, &[stage.wanted()]).await?;
+    ensure(stage.works(&taken.credential).await?, || {
+        "the credential does not do what its scope says".to_owned()
+    })?;
+    // The control: the cloud looks at credentials at all.
+    let mut forged = taken.credential.clone();
+    for value in forged.values_mut() {
+        *value = value.chars().rev().collect();
+    }
+    ensure(!stage.works(&forged).await.unwrap_or(false), || {
+        "the cloud takes a credential that nobody was given".to_owned()
+    })
+}
+
+pub(super) async fn grants_nothing_else(stage: &dyn Stage) -> Held {
+    let adapter = stage.adapter();
+    let taken = stage.scribe().take(&*adapter, &[stage.wanted()]).await?;
+    let strays = stage.strays(&taken.credential).await?;
+    ensure(strays.is_empty(), || {
+        format!("the credential also does this: {}", strays.join(", "))
+    })
+}
+
+pub(super) async fn plans_are_pure(stage: &dyn Stage) -> Held {
+    let (adapter, nowhere) = (stage.adapter(), stage.adapter_of_nowhere());
+    let scribe = stage.scribe();
+    let first = scribe.terms(&*adapter, &[stage.wanted()])?;
+    let order = jitney_core::plan::Order {
+        wanted: &[stage.wanted()],
+        target: &stage.wanted().resource.target,
+        ttl: core::time::Duration::from_secs(first.ttl_seconds.into()),
+        handle: &first.handle,
+        job: scribe.job(),
+    };
+    for again in [&adapter, &nowhere, &stage.adapter()] {
+        let plan = again.plan(&order).map_err(|cannot| cannot.logged)?;
+        ensure(plan == first.plan, || {
+            format!("planned otherwise: {plan:?}, not {:?}", first.plan)
+        })?;
+        ensure(again.guarantees(&plan) == plan.guarantees, || {
+            "the adapter promises another thing than its plan".to_owned()
+        })?;
+    }
+    Ok(())
+}
+
+pub(super) async fn refuses_what_it_does_not_know(stage: &dyn Stage) -> Held {
+    let nowhere = stage.adapter_of_nowhere();
+    let scribe = stage.scribe();
+    let mut unknown = stage.wanted();
+    unknown.meaning.clouds = BTreeMap::new();
+    ensure(scribe.terms(&*nowhere, &[unknown]).is_err(), || {
+        "a capability without a meaning on this cloud was planned".to_owned()
+    })?;
+    let mut senseless = stage.wanted();
+    for column in senseless.meaning.clouds.values_mut() {
+        column.terms = serde_json::json!({ "kind": "no-such-kind" });
+    }
+    ensure(scribe.terms(&*nowhere, &[senseless]).is_err(), || {
+        "a capability whose terms nobody understands was planned".to_owned()
+    })?;
+    let mut elsewhere = stage.wanted();
+    let target = "somewhere-else".parse();
+    elsewhere.resource.target = target.map_err(|bad| format!("{bad}"))?;
+    ensure(scribe.terms(&*nowhere, &[elsewhere]).is_err(), || {
+        "a resource of another target was planned".to_owned()
+    })
+}
+
+pub(super) async fn the_cloud_dates_the_end(stage: &dyn Stage) -> Held {
+    let adapter = stage.adapter();
+    let before = stage.scribe().now();
+    let taken = stage.scribe().take(&*adapter, &[stage.wanted()]).await?;
+    let plan = &taken.lease.terms().plan;
+    let (lands, lives) = (plan.lands_within_seconds, plan.lives_seconds);
+    let announced = core::time::Duration::from_secs(u64::from(lands) + u64::from(lives));
+    let ends = taken.expires_at;
+    ensure(ends > before, || format!("the credential ended at {ends}"))?;
+    let latest = stage.scribe().now().plus(announced);
+    ensure(ends <= latest, || {
+        format!("the credential ends at {ends}, and the plan announced {latest}")
+    })
+}
+
+pub(super) async fn tells_no_secret(stage: &dyn Stage) -> Held {
+    let adapter = stage.adapter();
+    let scribe = stage.scribe();
+    let taken = scribe.take(&*adapter, &[stage.wanted()]).await?;
+    let entries = scribe.books().ledger().entries(0, 1_000).await;
+    let entries: Vec<StoredEntry> = entries.map_err(|error| error.to_string())?;
+    let row = format!("{:?}", taken.lease);
+    let told = entries
+        .iter()
+        .map(|entry| String::from_utf8_lossy(&entry.bytes).into_owned())
+        .chain([taken.printed.clone(), row])
+        .collect::<Vec<_>>()
+        .join("\n");
+    let is_secret = |value: &String| *value != taken.fingerprint;
+    let secrets: Vec<_> = taken
+        .credential
+        .iter()
+        .filter(|(_, value)| is_secret(value))
+        .collect();
+    ensure(!secrets.is_empty(), || {
+        "the credential is nothing but its fingerprint".to_owned()
+    })?;
+    let found = secrets
+        .iter()
+        .find(|(_, value)| told.contains(value.as_str()));
+    ensure(found.is_none(), || {
+        let name = found.map(|(name, _)| **name).unwrap_or_default();
+        format!("the field `{name}` is told")
+    })?;
+    // The control: the search finds what is there.
+    ensure(told.contains(taken.lease.terms().handle.as_str()), || {
+        "the search did not even find the handle".to_owned()
+    })
+}
