@@ -84,7 +84,9 @@ fn active() -> Recorded<Active> {
 }
 
 fn revoking() -> Recorded<Revoking> {
-    active().ending(End::Released, after(60)).committed_in_test()
+    active()
+        .ending(End::Released, after(60))
+        .committed_in_test()
 }
 
 fn doubted() -> Recorded<Revoking> {
