@@ -43,6 +43,13 @@ pub enum Command {
     Keys(Keys),
 }
 
+impl Command {
+    /// Whether the process is a broker, whose log is what its operator watches.
+    pub const fn is_a_broker(&self) -> bool {
+        matches!(self, Self::Serve(_) | Self::Dev(_))
+    }
+}
+
 /// Where the configuration is.
 #[derive(Debug, Clone, Args)]
 pub struct ConfigurationFile {

@@ -3,9 +3,11 @@
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 
-/// What the log says unless it is told otherwise.
-const FILTER: &str = "warn,jitney=info,jitney_broker=info,jitney_core=info,jitney_identity=info,\
+/// What the log of a broker says unless it is told otherwise.
+const OF_A_BROKER: &str = "warn,jitney=info,jitney_broker=info,jitney_core=info,jitney_identity=info,\
                       jitney_aws=info,jitney_ledger_sqlite=info";
+/// The same where a person watches something else.
+const OF_A_COMMAND: &str = "error";
 /// The variable that changes it, in the syntax of `tracing`'s filters.
 const FILTER_VARIABLE: &str = "JITNEY_LOG";
 
@@ -20,8 +22,13 @@ pub enum LogFormat {
 }
 
 /// Starts the log of this process.
-pub fn start(format: LogFormat) {
-    let filter = EnvFilter::try_from_env(FILTER_VARIABLE).unwrap_or_else(|_| FILTER.into());
+pub fn start(format: LogFormat, of_a_broker: bool) {
+    let usual = if of_a_broker {
+        OF_A_BROKER
+    } else {
+        OF_A_COMMAND
+    };
+    let filter = EnvFilter::try_from_env(FILTER_VARIABLE).unwrap_or_else(|_| usual.into());
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

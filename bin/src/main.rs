@@ -22,7 +22,7 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return told_by_clap(&error),
     };
-    logging::start(arguments.log_format);
+    logging::start(arguments.log_format, arguments.command.is_a_broker());
     let outcome = choose_cryptography()
         .and_then(|()| runtime())
         .and_then(|runtime| runtime.block_on(command(arguments.command)));

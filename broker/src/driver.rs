@@ -122,8 +122,7 @@ impl Driver {
         let stood_still = memory.looked_at.elapsed();
         let slept = now.since(memory.looked_at_wall);
         (memory.looked_at, memory.looked_at_wall) = (Instant::now(), now);
-        let most = LOOK_EVERY.saturating_add(DEAF_AFTER);
-        if stood_still > most || slept > most {
+        if was_deaf(stood_still, slept) {
             tracing::warn!(
                 stood_still_ms =
                     u64::try_from(stood_still.max(slept).as_millis()).unwrap_or(u64::MAX),
@@ -182,6 +181,11 @@ impl Driver {
     fn memory(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether the process, or the machine under it, did not run for a while.
+fn was_deaf(stood_still: Duration, slept: Duration) -> bool {
+    stood_still.max(slept) > LOOK_EVERY.saturating_add(DEAF_AFTER)
 }
 
 /// When the next thing is due, as a time from now. What is due already and was not driven is
@@ -275,6 +279,15 @@ mod tests {
             driver.take(&lane),
             Taken::Resting(left) if left > Duration::from_secs(3590)
         ));
+    }
+
+    #[test]
+    fn a_process_that_was_stopped_was_deaf_and_one_that_idled_was_not() {
+        let seconds = Duration::from_secs;
+        assert!(!was_deaf(seconds(1), seconds(1)));
+        assert!(!was_deaf(seconds(6), seconds(6)));
+        assert!(was_deaf(seconds(7), seconds(0)));
+        assert!(was_deaf(seconds(0), seconds(7)));
     }
 
     #[test]
