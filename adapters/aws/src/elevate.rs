@@ -20,6 +20,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::adapter::{AwsAdapter, own_fault};
 use crate::classify::{Call, fault, printable};
+use crate::config::AwsTarget;
 use crate::limits::TOKEN_UTILIZATION_LOUD;
 use crate::plan::Terms;
 use crate::session_policy::sent;
@@ -32,6 +33,10 @@ pub const ACCESS_KEY_ID: &str = "access_key_id";
 pub const SECRET_ACCESS_KEY: &str = "secret_access_key";
 /// See [`ACCESS_KEY_ID`].
 pub const SESSION_TOKEN: &str = "session_token";
+/// Where the job's SDK is to send its calls. Not secret.
+pub const REGION: &str = "region";
+/// The account the session lies in. Not secret.
+pub const ACCOUNT_ID: &str = "account_id";
 
 const TOLD_LATE: &str = "AWS was not asked in time; try again";
 const TOLD_UNKNOWN: &str = "AWS gave no clear answer; whatever it may have granted is taken back";
@@ -90,7 +95,7 @@ impl AwsAdapter {
         // The answer itself was the latest look at AWS's clock. What was minted under a clock
         // that jumped is not handed out.
         self.clock_agrees(FaultKind::Ambiguous)?;
-        elevation(&answer)
+        elevation(&answer, self.config())
     }
 
     fn terms(&self, lease: &lease::Terms) -> Result<Terms, Fault> {
@@ -155,7 +160,7 @@ impl AwsAdapter {
     }
 }
 
-fn elevation(answer: &AssumeRoleOutput) -> Result<Elevation, Fault> {
+fn elevation(answer: &AssumeRoleOutput, target: &AwsTarget) -> Result<Elevation, Fault> {
     let provider_request = answer.request_id().map(printable);
     let Some(credentials) = answer.credentials() else {
         let logged = "AssumeRole: the answer has no credentials in it".to_owned();
@@ -186,6 +191,8 @@ fn elevation(answer: &AssumeRoleOutput) -> Result<Elevation, Fault> {
                     credentials.secret_access_key().to_owned(),
                 ),
                 (SESSION_TOKEN, credentials.session_token().to_owned()),
+                (REGION, target.region.clone()),
+                (ACCOUNT_ID, target.account.clone()),
             ],
             expires_at,
         ),

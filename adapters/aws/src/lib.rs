@@ -29,4 +29,6 @@ pub use config::{
     AmbientEndpoint, AwsTarget, BadTarget, CredentialSource, DenyList, refuse_ambient_endpoints,
 };
 pub use connect::Identities;
-pub use elevate::{ACCESS_KEY_ID, CREDENTIAL_KIND, SECRET_ACCESS_KEY, SESSION_TOKEN};
+pub use elevate::{
+    ACCESS_KEY_ID, ACCOUNT_ID, CREDENTIAL_KIND, REGION, SECRET_ACCESS_KEY, SESSION_TOKEN,
+};

@@ -229,7 +229,8 @@ impl Revoking {
     fn accepts(&self, evidence: &Evidence) -> bool {
         match evidence {
             Evidence::Expired { at } => *at >= self.exposed_until,
-            Evidence::Probed { .. } => true,
+            // Refused before the end began, it was refused for another reason.
+            Evidence::Probed { at } => *at >= self.since,
             Evidence::Settled { written_at, .. } => *written_at >= self.since,
             // A call we hung up on can still land. Before `lands_by`, "not there" only means
             // "not there yet". See `absence_before_lands_by_is_not_evidence`.

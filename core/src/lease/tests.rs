@@ -166,6 +166,13 @@ fn what_was_written_before_the_end_cannot_have_settled_it() {
 }
 
 #[test]
+fn a_probe_from_before_the_end_proves_nothing() {
+    let probed = |at| evident(Evidence::Probed { at });
+    assert!(over(revoking().looked(probed(after(59)), after(80))).is_none());
+    assert!(over(revoking().looked(probed(after(60)), after(80))).is_some());
+}
+
+#[test]
 fn a_refused_piece_of_evidence_keeps_the_lease_under_revocation() {
     let Looked::Again(step) = doubted().looked(evident(Evidence::Absent { at: START }), after(30))
     else {
