@@ -1,10 +1,8 @@
 //! Core's states as the API's words.
 
-use std::collections::BTreeMap;
-
 use jitney_api::{
     CredentialView, DecisionView, LeaseState, LeaseView, RecallKind, RecallView, RequestOutcome,
-    RequestState, RequestView, Secret, aws_session,
+    RequestState, RequestView, Secret,
 };
 use jitney_core::books::{FoundLease, FoundRequest};
 use jitney_core::credential::Credential;
@@ -135,14 +133,12 @@ pub fn request(request: &FoundRequest, leases: Vec<LeaseView>) -> RequestView {
 pub(crate) fn credential(lease: LeaseId, credential: Credential) -> CredentialView {
     let kind = credential.kind().to_owned();
     let expires_at = credential.expires_at().to_string();
-    let (mut fields, mut settings) = (BTreeMap::new(), BTreeMap::new());
-    for (name, value) in credential.reveal_to_job() {
-        if kind == aws_session::KIND && is_aws_setting(name) {
-            settings.insert(name.to_owned(), value.as_str().to_owned());
-        } else {
-            fields.insert(name.to_owned(), Secret::from(value));
-        }
-    }
+    let settings = credential.settings().iter();
+    let settings = settings.map(|(name, value)| ((*name).to_owned(), value.clone()));
+    let settings = settings.collect();
+    let fields = credential.reveal_to_job().into_iter();
+    let fields = fields.map(|(name, value)| (name.to_owned(), Secret::from(value)));
+    let fields = fields.collect();
     CredentialView {
         lease: lease.to_string(),
         kind,
@@ -152,29 +148,26 @@ pub(crate) fn credential(lease: LeaseId, credential: Credential) -> CredentialVi
     }
 }
 
-fn is_aws_setting(name: &str) -> bool {
-    name == aws_session::REGION || name == aws_session::ACCOUNT_ID
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use jitney_api::aws_session;
     use jitney_core::time::Timestamp;
 
     const CANARY: &str = "canary-51ab";
 
     #[test]
-    fn only_named_settings_leave_the_secret_part() {
+    fn only_settings_leave_the_secret_part() {
         let handed_out = Credential::new(
             aws_session::KIND,
             [
                 (aws_session::SECRET_ACCESS_KEY, CANARY.to_owned()),
-                (aws_session::REGION, "eu-west-1".to_owned()),
                 ("something_new", CANARY.to_owned()),
             ],
             Timestamp::from_seconds(1),
-        );
+        )
+        .with_settings([(aws_session::REGION, "eu-west-1".to_owned())]);
         let view = credential(LeaseId::fresh(), handed_out);
         assert_eq!(view.settings.len(), 1);
         assert_eq!(view.settings.get(aws_session::REGION).unwrap(), "eu-west-1");

@@ -12,6 +12,7 @@ use crate::time::Timestamp;
 pub struct Credential {
     kind: &'static str,
     fields: BTreeMap<&'static str, Zeroizing<String>>,
+    settings: BTreeMap<&'static str, String>,
     expires_at: Timestamp,
 }
 
@@ -31,8 +32,25 @@ impl Credential {
         Self {
             kind,
             fields,
+            settings: BTreeMap::new(),
             expires_at,
         }
+    }
+
+    /// Adds what a job's tools need beside the secret, and what anybody may read: a region.
+    #[must_use]
+    pub fn with_settings(
+        mut self,
+        settings: impl IntoIterator<Item = (&'static str, String)>,
+    ) -> Self {
+        self.settings.extend(settings);
+        self
+    }
+
+    /// What is not secret about it.
+    #[must_use]
+    pub const fn settings(&self) -> &BTreeMap<&'static str, String> {
+        &self.settings
     }
 
     /// The protocol it belongs to.

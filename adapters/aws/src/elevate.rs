@@ -33,9 +33,9 @@ pub const ACCESS_KEY_ID: &str = "access_key_id";
 pub const SECRET_ACCESS_KEY: &str = "secret_access_key";
 /// See [`ACCESS_KEY_ID`].
 pub const SESSION_TOKEN: &str = "session_token";
-/// Where the job's SDK is to send its calls. Not secret.
+/// The setting that says where the job's SDK is to send its calls.
 pub const REGION: &str = "region";
-/// The account the session lies in. Not secret.
+/// The setting that says in which account the session lies.
 pub const ACCOUNT_ID: &str = "account_id";
 
 const TOLD_LATE: &str = "AWS was not asked in time; try again";
@@ -191,11 +191,13 @@ fn elevation(answer: &AssumeRoleOutput, target: &AwsTarget) -> Result<Elevation,
                     credentials.secret_access_key().to_owned(),
                 ),
                 (SESSION_TOKEN, credentials.session_token().to_owned()),
-                (REGION, target.region.clone()),
-                (ACCOUNT_ID, target.account.clone()),
             ],
             expires_at,
-        ),
+        )
+        .with_settings([
+            (REGION, target.region.clone()),
+            (ACCOUNT_ID, target.account.clone()),
+        ]),
         provider_request,
     })
 }

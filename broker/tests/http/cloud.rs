@@ -90,10 +90,10 @@ impl FakeCloud {
                 [
                     ("access_key_id", "ASIAFAKE".to_owned()),
                     ("secret_access_key", secret),
-                    ("region", "eu-central-1".to_owned()),
                 ],
                 now.plus(std::time::Duration::from_secs(900)),
-            ),
+            )
+            .with_settings([("region", "eu-central-1".to_owned())]),
             fingerprint: "ASIAFAKE".to_owned(),
             provider_request: None,
         })
