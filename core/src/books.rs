@@ -96,6 +96,13 @@ impl<S> Step<S> {
         Self { hold, ..self }
     }
 
+    pub(crate) fn map(self, change: impl FnOnce(S) -> S) -> Self {
+        Self {
+            next: change(self.next),
+            ..self
+        }
+    }
+
     pub(crate) fn telling(mut self, entry: Entry) -> Self {
         self.entries.push(entry);
         self

@@ -196,6 +196,13 @@ impl Recorded<Active> {
         }))
     }
 
+    /// A renewal brought a credential that outlives what the ledger knew of. It is dropped, and the
+    /// lease ends, exposed until that credential does: forgotten, it would be alive after the hold.
+    pub fn outlived(self, expires_at: Timestamp, now: Timestamp) -> Step<Revoking> {
+        let exposed_until = self.exposed_until.max(expires_at);
+        self.ending(End::Undelivered, now).exposed(exposed_until)
+    }
+
     /// The job was heard: the ledger learns of it when it asks, and not at every beat.
     pub fn alive(self, heard_at: Timestamp) -> Step<Active> {
         self.quiet_step(|state| Active {
@@ -242,6 +249,16 @@ impl Revoking {
         let doubled =
             PAUSE_MIN.saturating_mul(1_u32.checked_shl(self.attempts).unwrap_or(u32::MAX));
         doubled.min(PAUSE_MAX)
+    }
+}
+
+impl Step<Revoking> {
+    fn exposed(self, until: Timestamp) -> Self {
+        self.map(|state| Revoking {
+            exposed_until: until,
+            told_exposed_until: until,
+            ..state
+        })
     }
 }
 

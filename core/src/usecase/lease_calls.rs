@@ -183,15 +183,15 @@ impl Core {
             .map_err(|fault| Refusal::of_fault(&fault))?;
         let expires_at = elevation.credential.expires_at();
         if expires_at > raised.exposed_until {
-            // A credential that outlives what the ledger knows of would be forgotten alive.
-            return Err(
-                Refusal::new("not_granted", "the cloud gave more time than was asked for").logged(
-                    format!(
-                        "lease {id}: the credential expires at {expires_at}, after {}",
-                        raised.exposed_until
-                    ),
-                ),
-            );
+            let known = raised.exposed_until;
+            self.books
+                .record(raised.outlived(expires_at, self.clock.now()))
+                .await?;
+            self.pulse.forget(id);
+            let told = "the cloud gave more time than was asked for; the lease is being ended";
+            return Err(Refusal::new("not_granted", told).logged(format!(
+                "lease {id}: the credential expires at {expires_at}, after {known}"
+            )));
         }
         self.pulse.beat(id, self.clock.now());
         Ok((raised, elevation.credential))

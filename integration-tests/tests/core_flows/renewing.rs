@@ -4,6 +4,7 @@
 use jitney_core::audit::Event;
 use jitney_core::books::FoundLease;
 use jitney_core::decision::Verdict;
+use jitney_core::lease::End;
 use jitney_core::ledger::CommitError;
 use jitney_core::time::Timestamp;
 use jitney_core::usecase::Ask;
@@ -148,6 +149,15 @@ async fn a_credential_that_outlives_what_the_ledger_knows_is_not_handed_over() {
     let refusal = core.renew(lease, &proof("key")).await.unwrap_err();
     assert_eq!(refusal.code, "not_granted");
     assert!(refusal.logged.contains("the credential expires at"));
+    // Dropped, it is still alive in the cloud: the lease ends, and is exposed for as long as that.
+    let FoundLease::Revoking(ending) = core.lease(lease, &proof("key")).await.unwrap() else {
+        panic!("a lease with a credential nobody knows of goes on");
+    };
+    assert_eq!(ending.why(), End::Undelivered);
+    assert_eq!(
+        ending.exposed_until(),
+        world.now().plus(SESSION_LIFE + seconds(3600))
+    );
 }
 
 #[tokio::test]
