@@ -1,0 +1,1 @@
+//! Jitney's ledger on PostgreSQL: several brokers, one book.
