@@ -14,13 +14,17 @@
 //! - No credential is kept, logged or put into an error.
 //! - An adapter reads no ledger and knows no other adapter.
 
-use std::collections::BTreeMap;
+use core::fmt;
+use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use crate::books::Recorded;
+use crate::catalogue::Resource;
 use crate::credential::Elevation;
-use crate::evidence::{Hold, Revocation};
+use crate::evidence::{Held, Hold, Revocation};
 use crate::fault::Fault;
 use crate::guarantee::Guarantees;
 use crate::id::{CloudName, LeaseId};
@@ -44,6 +48,13 @@ pub trait Elevate: Send + Sync {
         plan.guarantees.clone()
     }
 
+    /// The lanes in which leases on these resources can lie: what a recovery must cut, because
+    /// the ledger no longer knows what was granted there.
+    fn lanes(&self, resources: &[&Resource]) -> BTreeSet<LaneId>;
+
+    /// How far anything it ever issued can reach.
+    fn reach(&self) -> Reach;
+
     /// Makes the grant that was intended.
     ///
     /// # Errors
@@ -62,25 +73,129 @@ pub trait Elevate: Send + Sync {
 pub type Revocations = BTreeMap<LeaseId, Result<Revocation, Fault>>;
 
 /// Which hand writes a lane. Epochs only grow; a writer with an older one has been superseded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Epoch(pub u64);
+
+/// How far the ledger had come, as stamps in the clouds tell it: a ledger that finds a later mark
+/// than its own has gone back in time. Ordered by era, then by sequence.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+pub struct Mark {
+    /// Grows with every recovery from a ledger that went back in time.
+    pub era: u32,
+    /// The number of audit entries that the ledger held at least.
+    pub sequence: u64,
+}
+
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.era, self.sequence)
+    }
+}
+
+/// The hand that writes a lane, as what it writes tells of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hand {
+    /// Under which epoch it owns the lane.
+    pub epoch: Epoch,
+    /// How far its ledger has come.
+    pub mark: Mark,
+}
+
+/// What one pass over a lane found and did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pass {
+    /// What became of the leases that were due.
+    pub leases: Revocations,
+    /// The latest mark of this installation that the lane bore before the pass.
+    pub mark_seen: Option<Mark>,
+    /// The epoch of a later hand that has written the lane. Then nothing was taken away in it.
+    pub superseded_by: Option<Epoch>,
+    /// What this process had seen in force and what somebody else has undone since. It is put
+    /// back.
+    pub undone: Vec<Held>,
+}
+
+impl From<Revocations> for Pass {
+    /// A pass that found nothing worth telling beside what became of the leases.
+    fn from(leases: Revocations) -> Self {
+        Self {
+            leases,
+            ..Self::default()
+        }
+    }
+}
+
+/// Whether something that bears a stamp gives a privilege or takes it away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StampedKind {
+    /// It gives: a role assignment, a binding, an enabled account.
+    Grant,
+    /// It takes away: a Deny.
+    Enforcement,
+}
+
+/// Something in a cloud that bears this installation's stamp.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stamped {
+    /// The lane it lies in.
+    pub lane: LaneId,
+    /// What it grants or keeps ended.
+    pub held: Held,
+    /// How far the ledger was when it was written, where it tells.
+    pub mark: Option<Mark>,
+    /// Whether it gives or takes.
+    pub kind: StampedKind,
+    /// The cloud's own name for it, for people.
+    pub native: String,
+}
+
+/// Some of what bears the stamp in a target.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Page {
+    /// What was found.
+    pub found: Vec<Stamped>,
+    /// Where to go on; absent when everything was seen.
+    pub next: Option<String>,
+}
+
+/// How far something that an adapter ever issued can reach into the future.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reach {
+    /// The longest time from a call until the cloud may still act on it.
+    pub issues_within: Duration,
+    /// The longest that anything issued lives, with everything derived from it.
+    pub lives: Duration,
+    /// Whether one entry can keep ended all that was issued in a lane before a moment, while what
+    /// is issued later goes on.
+    pub watermarks: bool,
+}
 
 /// Takes privileges back.
 #[async_trait]
 pub trait Revoke: Send + Sync {
-    /// Ends what `due` names and keeps ended what `holds` names, in one lane, as the hand with
-    /// this epoch. Called again and again until every lease is evident; with no lease due it
-    /// still brings the lane to what the holds say, and drops what they no longer name.
+    /// Ends what `due` names and keeps ended what `holds` names, in one lane, as this hand. Called
+    /// again and again until every lease is evident; with no lease due it still brings the lane
+    /// to what the holds say, and drops what they no longer name. A hand that finds a later one
+    /// takes nothing away.
     ///
     /// # Errors
     /// When the lane as a whole could not be brought to what was asked; then it is asked again.
     async fn revoke(
         &self,
         lane: &LaneId,
-        epoch: Epoch,
+        hand: Hand,
         due: &[Recorded<Revoking>],
         holds: &[Hold],
-    ) -> Result<Revocations, Fault>;
+    ) -> Result<Pass, Fault>;
+
+    /// Some of what bears this installation's name in the target, beginning after `after`. It
+    /// changes nothing. Whether a stamp is genuine is core's to judge.
+    ///
+    /// # Errors
+    /// When the target cannot be looked through.
+    async fn sweep(&self, after: Option<String>) -> Result<Page, Fault>;
 }
 
 /// A cloud's adapter.

@@ -6,15 +6,20 @@
 
 use core::ops::Deref;
 use core::time::Duration;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::adapter::Mark;
 use crate::audit::Entry;
 use crate::evidence::Hold;
 use crate::id::{LeaseId, RequestId};
 use crate::lease::{Active, Doubtful, Elevating, Ended, Lease, Revoking};
-use crate::ledger::{CannotRead, CommitError, Ledger, Row, RowId, Transaction};
+use crate::ledger::{CannotRead, CommitError, Ledger, Row, RowId, Sheet, SheetAt, Transaction};
 use crate::plan::LaneId;
 use crate::request::{Closed, Granted, Granting, Pending, Request};
+use crate::standing::{self, Standing};
 use crate::time::Timestamp;
 
 /// A state that the ledger holds, in the version it holds.
@@ -22,6 +27,15 @@ use crate::time::Timestamp;
 pub struct Recorded<S> {
     state: S,
     version: u64,
+    mark: Mark,
+}
+
+impl<S> Recorded<S> {
+    /// How far the ledger had come at least when it held this: what a stamp says of it.
+    #[must_use]
+    pub const fn mark(&self) -> Mark {
+        self.mark
+    }
 }
 
 impl<S> Deref for Recorded<S> {
@@ -60,15 +74,12 @@ impl<S> Step<S> {
         Recorded {
             state: self.next,
             version: self.version,
+            mark: Mark::default(),
         }
     }
 
     pub(crate) fn entries(&self) -> &[Entry] {
         &self.entries
-    }
-
-    pub(crate) const fn hold(&self) -> Option<&Hold> {
-        self.hold.as_ref()
     }
 }
 
@@ -96,6 +107,10 @@ impl<S> Step<S> {
         Self { hold, ..self }
     }
 
+    pub(crate) const fn hold(&self) -> Option<&Hold> {
+        self.hold.as_ref()
+    }
+
     pub(crate) fn map(self, change: impl FnOnce(S) -> S) -> Self {
         Self {
             next: change(self.next),
@@ -114,9 +129,10 @@ impl<S> Step<S> {
     }
 }
 
-/// Only this module can make one, so only it can turn a step into a [`Recorded`].
+/// Shows that a commit went through, and how far the ledger had come with it. Only this module can
+/// make one, so only it can turn a step into a [`Recorded`].
 #[derive(Debug)]
-pub struct Seal(());
+pub struct Seal(Mark);
 
 /// A stored state. Sealed: core's own states are the only ones.
 pub trait State: private::Sealed + Clone {
@@ -210,10 +226,11 @@ impl<S: State> Record for Step<S> {
         Ok(())
     }
 
-    fn recorded(self, _seal: &Seal) -> Recorded<S> {
+    fn recorded(self, seal: &Seal) -> Recorded<S> {
         Recorded {
             state: self.next,
             version: self.version,
+            mark: seal.0,
         }
     }
 }
@@ -366,6 +383,64 @@ pub struct OpenLane {
 pub struct Books {
     ledger: Arc<dyn Ledger>,
     silence: Duration,
+    mark: Arc<Mutex<Mark>>,
+    known: Arc<Mutex<Option<Posted<Standing>>>>,
+}
+
+/// What a sheet says, in the version that says it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Posted<T> {
+    /// What it says.
+    pub says: T,
+    name: String,
+    version: u64,
+}
+
+impl<T> Posted<T> {
+    /// That it still says this when something is committed.
+    #[must_use]
+    pub fn at(&self) -> SheetAt {
+        SheetAt {
+            name: self.name.clone(),
+            version: self.version,
+        }
+    }
+}
+
+impl<T: Serialize> Posted<T> {
+    /// The sheet that says something else from now on, unless somebody changes it first.
+    ///
+    /// # Errors
+    /// When it cannot be written as JSON.
+    pub fn changed(&self, says: &T) -> Result<Sheet, CommitError> {
+        let body = serde_json::to_string(says)
+            .map_err(|error| CommitError::Unavailable(format!("a sheet has no JSON: {error}")))?;
+        Ok(Sheet {
+            name: self.name.clone(),
+            version: self.version.saturating_add(1),
+            body,
+        })
+    }
+}
+
+impl<T: DeserializeOwned> Posted<T> {
+    /// Reads a stored sheet.
+    ///
+    /// # Errors
+    /// When it says something else than it should.
+    pub fn read(sheet: &Sheet) -> Result<Self, CannotRead> {
+        let says = serde_json::from_str(&sheet.body).map_err(|error| {
+            CannotRead(format!(
+                "the sheet `{}` is not what it should be: {error}",
+                sheet.name
+            ))
+        })?;
+        Ok(Self {
+            says,
+            name: sheet.name.clone(),
+            version: sheet.version,
+        })
+    }
 }
 
 impl Books {
@@ -373,7 +448,12 @@ impl Books {
     /// of life before somebody must look at it.
     #[must_use]
     pub fn new(ledger: Arc<dyn Ledger>, silence: Duration) -> Self {
-        Self { ledger, silence }
+        Self {
+            ledger,
+            silence,
+            mark: Arc::default(),
+            known: Arc::default(),
+        }
     }
 
     /// The ledger beneath, for reading.
@@ -408,8 +488,8 @@ impl Books {
         record
             .write(&mut also, self.silence)
             .map_err(|error| CommitError::Unavailable(format!("a state has no JSON: {error}")))?;
-        self.ledger.commit(also).await?;
-        Ok(record.recorded(&Seal(())))
+        let sequence = self.ledger.commit(also).await?;
+        Ok(record.recorded(&Seal(self.came_to(sequence))))
     }
 
     /// Commits what changes no lease and no request.
@@ -417,7 +497,84 @@ impl Books {
     /// # Errors
     /// As the ledger says.
     pub async fn note(&self, transaction: Transaction) -> Result<(), CommitError> {
-        self.ledger.commit(transaction).await.map(|_| ())
+        let sequence = self.ledger.commit(transaction).await?;
+        self.came_to(sequence);
+        Ok(())
+    }
+
+    /// How far the ledger has come, as far as this process knows. Other brokers may have brought
+    /// it further.
+    #[must_use]
+    pub fn mark(&self) -> Mark {
+        *self.mark.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes note of how far the ledger has come at least.
+    fn came_to(&self, sequence: u64) -> Mark {
+        self.raise(|mark| mark.sequence = mark.sequence.max(sequence))
+    }
+
+    fn raise(&self, change: impl FnOnce(&mut Mark)) -> Mark {
+        let mut mark = self.mark.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut mark);
+        *mark
+    }
+
+    /// How far the ledger has come, as the ledger itself says now.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn mark_now(&self) -> Result<Mark, CannotRead> {
+        let frontier = self.ledger.frontier().await?;
+        self.standing().await?;
+        Ok(self.came_to(frontier.size()))
+    }
+
+    /// The standing orders, as the ledger has them now.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read, or holds something that is not standing orders.
+    pub async fn standing(&self) -> Result<Posted<Standing>, CannotRead> {
+        let posted = self.sheet::<Standing>(standing::SHEET).await?;
+        self.raise(|mark| mark.era = mark.era.max(posted.says.era));
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = Some(posted.clone());
+        Ok(posted)
+    }
+
+    /// The standing orders as they were last read: whoever acts on them asserts with
+    /// [`Posted::at`] that they still stand.
+    ///
+    /// # Errors
+    /// When they were never read, and the ledger cannot be read.
+    pub async fn standing_as_known(&self) -> Result<Posted<Standing>, CannotRead> {
+        let known = self
+            .known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        match known {
+            Some(posted) => Ok(posted),
+            None => self.standing().await,
+        }
+    }
+
+    /// A sheet, or what an empty one says when there is none.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read, or the sheet says something else than it should.
+    pub async fn sheet<T: DeserializeOwned + Default>(
+        &self,
+        name: &str,
+    ) -> Result<Posted<T>, CannotRead> {
+        match self.ledger.sheet(name).await? {
+            Some(sheet) => Posted::read(&sheet),
+            None => Ok(Posted {
+                says: T::default(),
+                name: name.to_owned(),
+                version: 0,
+            }),
+        }
     }
 
     /// One lease.
@@ -483,29 +640,50 @@ impl Books {
 /// # Errors
 /// When the row does not hold a lease.
 pub fn found_lease(row: &Row) -> Result<FoundLease, CannotRead> {
-    let version = row.version;
+    let (version, mark) = (row.version, Mark::default());
     Ok(match parse::<Lease>(row)? {
         Lease::Elevating(state) => FoundLease::Doubtful(Recorded {
             state: Doubtful(state),
             version,
+            mark,
         }),
-        Lease::Active(state) => FoundLease::Active(Recorded { state, version }),
-        Lease::Revoking(state) => FoundLease::Revoking(Recorded { state, version }),
+        Lease::Active(state) => FoundLease::Active(Recorded {
+            state,
+            version,
+            mark,
+        }),
+        Lease::Revoking(state) => FoundLease::Revoking(Recorded {
+            state,
+            version,
+            mark,
+        }),
         Lease::Ended(state) => FoundLease::Ended(Box::new(state)),
     })
 }
 
 fn found_request(row: &Row) -> Result<FoundRequest, CannotRead> {
-    let version = row.version;
+    let (version, mark) = (row.version, Mark::default());
     Ok(match parse::<Request>(row)? {
-        Request::Pending(state) => FoundRequest::Pending(Recorded { state, version }),
-        Request::Granting(state) => FoundRequest::Granting(Recorded { state, version }),
-        Request::Granted(state) => FoundRequest::Granted(Recorded { state, version }),
+        Request::Pending(state) => FoundRequest::Pending(Recorded {
+            state,
+            version,
+            mark,
+        }),
+        Request::Granting(state) => FoundRequest::Granting(Recorded {
+            state,
+            version,
+            mark,
+        }),
+        Request::Granted(state) => FoundRequest::Granted(Recorded {
+            state,
+            version,
+            mark,
+        }),
         Request::Closed(state) => FoundRequest::Closed(Box::new(state)),
     })
 }
 
-fn parse<T: serde::de::DeserializeOwned>(row: &Row) -> Result<T, CannotRead> {
+fn parse<T: DeserializeOwned>(row: &Row) -> Result<T, CannotRead> {
     serde_json::from_str(&row.body).map_err(|error| {
         CannotRead(format!(
             "row {:?} is not what it should be: {error}",

@@ -1,9 +1,11 @@
 //! What convinces us that nothing is left of a grant, and what must stay in force afterwards.
 
+use core::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::handle::Handle;
-use crate::id::LeaseId;
+use crate::id::{BadId, LeaseId};
 use crate::plan::LaneId;
 use crate::time::Timestamp;
 
@@ -71,16 +73,91 @@ pub enum Revocation {
     },
 }
 
+/// What a hold keeps ended.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Held {
+    /// One grant.
+    Grant(Handle),
+    /// Everything that was issued in the lane before this moment, whoever it was issued to.
+    IssuedBefore(Timestamp),
+}
+
+/// How a watermark begins as text. No handle has a colon.
+const WATERMARK: &str = "before:";
+
+impl fmt::Display for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Grant(handle) => handle.fmt(f),
+            Self::IssuedBefore(moment) => write!(f, "{WATERMARK}{}", moment.as_micros()),
+        }
+    }
+}
+
+impl From<Held> for String {
+    fn from(held: Held) -> Self {
+        held.to_string()
+    }
+}
+
+impl TryFrom<String> for Held {
+    type Error = BadId;
+    fn try_from(text: String) -> Result<Self, BadId> {
+        let Some(micros) = text.strip_prefix(WATERMARK) else {
+            return Handle::try_from(text).map(Self::Grant);
+        };
+        let moment = micros.parse().map(Timestamp::from_micros);
+        moment
+            .map(Self::IssuedBefore)
+            .map_err(|_| BadId::new("hold", "a handle or `before:` and microseconds", &text))
+    }
+}
+
 /// What must stay in force after a lease ended: a Deny entry until the session is dead, a slot in
-/// quarantine. Holds outlive leases.
+/// quarantine. Holds outlive leases. In one lane, a thing is held once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
     /// The lane that enforces it.
     pub lane: LaneId,
-    /// The grant it is about.
-    pub handle: Handle,
-    /// The lease it comes from.
-    pub lease: LeaseId,
+    /// What is kept ended.
+    pub held: Held,
+    /// The lease it comes from; absent for a watermark and for what a sweep found.
+    pub lease: Option<LeaseId>,
     /// When it may be dropped.
     pub until: Timestamp,
+    /// The last moment at which anything it covers can have been issued. Absent when that is not
+    /// known, or when a watermark would not cover everything: then no watermark replaces it.
+    pub issued_by: Option<Timestamp>,
+}
+
+impl Hold {
+    /// The grant it is about, when it is about one.
+    #[must_use]
+    pub const fn grant(&self) -> Option<&Handle> {
+        match &self.held {
+            Held::Grant(handle) => Some(handle),
+            Held::IssuedBefore(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn what_is_held_reads_back_and_nothing_else_does() {
+        let handle = Handle::try_from("0123456789abcdefghj".to_owned()).unwrap();
+        for held in [
+            Held::Grant(handle),
+            Held::IssuedBefore(Timestamp::from_seconds(1_795_392_000)),
+        ] {
+            assert_eq!(Held::try_from(held.to_string()).unwrap(), held);
+        }
+        for bad in ["", "before:", "before:x", "after:1", "short"] {
+            assert!(Held::try_from(bad.to_owned()).is_err(), "{bad}");
+        }
+    }
 }

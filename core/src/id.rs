@@ -101,6 +101,11 @@ uuid_id!(
     LeaseId, "lease_", "lease id"
 );
 
+uuid_id!(
+    /// Names one order of an operator. Printed as `order_` and 32 hexadecimal digits.
+    OrderId, "order_", "order id"
+);
+
 /// The longest name an operator may give to a target, a resource or an installation.
 pub const NAME_LENGTH_MAX: usize = 64;
 

@@ -119,6 +119,37 @@ pub struct Fence {
     pub epoch: Epoch,
 }
 
+/// A sheet: something that holds for the whole installation, under a name. The standing orders are
+/// one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sheet {
+    /// Its name.
+    pub name: String,
+    /// Grows by one with every write; the first is 1.
+    pub version: u64,
+    /// What it says, as JSON. Holds no secret.
+    pub body: String,
+}
+
+/// Asserts that a sheet still says what the committing hand has read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SheetAt {
+    /// The sheet.
+    pub name: String,
+    /// The version that was read; 0 when there was no such sheet.
+    pub version: u64,
+}
+
+/// When a lane must be looked at although nothing in it is due: while it holds something, a
+/// stranger may undo it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Look {
+    /// The lane. It has one look at most; a new one replaces it.
+    pub lane: LaneId,
+    /// When; absent when it need not be looked at any more.
+    pub at: Option<Timestamp>,
+}
+
 /// Everything that happens together.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Transaction {
@@ -130,7 +161,8 @@ pub struct Transaction {
     pub claims: Vec<Claim>,
     /// Names given back.
     pub claims_released: Vec<Claim>,
-    /// Holds placed. A hold of the same lane and handle is prolonged, never shortened.
+    /// Holds placed. A hold of the same thing in the same lane is prolonged, never shortened; it
+    /// covers what was issued until the later of both moments, or until nobody knows when.
     pub holds_placed: Vec<Hold>,
     /// Holds dropped.
     pub holds_dropped: Vec<Hold>,
@@ -138,6 +170,15 @@ pub struct Transaction {
     pub budgets: Vec<Budget>,
     /// Lanes that must still be ours.
     pub fences: Vec<Fence>,
+    /// Sheets to write. Each is refused unless the stored version is exactly one lower.
+    pub sheets: Vec<Sheet>,
+    /// Sheets that must still say what was read.
+    pub sheets_unchanged: Vec<SheetAt>,
+    /// When lanes are to be looked at again.
+    pub looks: Vec<Look>,
+    /// Lanes whose epoch is at least this from now on. Whoever owned one has lost it, and who
+    /// claims it next gets a higher epoch still.
+    pub epochs_raised: Vec<Fence>,
     /// What the audit log says of all this.
     pub entries: Vec<Entry>,
 }
@@ -160,6 +201,9 @@ pub enum CommitError {
     /// Another hand owns the lane. Nothing was applied.
     #[error("lane `{}` is driven by another broker", .0.lane)]
     Fenced(Fence),
+    /// A sheet says something else by now. Nothing was applied.
+    #[error("the sheet `{0}` was changed in the meantime")]
+    Moved(String),
     /// It may have been applied.
     #[error("the ledger does not know whether it committed: {0}")]
     Unknown(String),
@@ -189,6 +233,10 @@ pub struct LeaseFilter {
     pub ended_too: bool,
     /// Only those of one job.
     pub job: Option<String>,
+    /// Only those in the state of this name.
+    pub state: Option<String>,
+    /// Only those with an id lower than this: the next page.
+    pub older_than: Option<LeaseId>,
     /// At most so many, newest first.
     pub limit: u32,
 }
@@ -230,13 +278,26 @@ pub trait Ledger: Send + Sync {
     /// When the ledger cannot be read.
     async fn leases(&self, filter: LeaseFilter) -> Result<Vec<Row>, CannotRead>;
 
+    /// The sheet of that name.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    async fn sheet(&self, name: &str) -> Result<Option<Sheet>, CannotRead>;
+
+    /// The sheets whose names begin with `prefix`, by name.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    async fn sheets(&self, prefix: &str) -> Result<Vec<Sheet>, CannotRead>;
+
     /// What a once-key was used for, if it was and is still remembered.
     ///
     /// # Errors
     /// When the ledger cannot be read.
     async fn once(&self, key: &OnceKey) -> Result<Option<OnceUse>, CannotRead>;
 
-    /// At most `limit` lanes in which a lease or a hold is due at `now`, the longest due first.
+    /// At most `limit` lanes in which a lease or a hold is due at `now`, or which must be looked at,
+    /// the longest due first.
     ///
     /// # Errors
     /// When the ledger cannot be read.

@@ -19,6 +19,7 @@ pub mod handle;
 pub mod id;
 pub mod lease;
 pub mod ledger;
+pub mod order;
 pub mod plan;
 pub mod principal;
 pub mod pulse;
@@ -26,6 +27,7 @@ pub mod reconcile;
 pub mod refusal;
 pub mod request;
 pub mod scope;
+pub mod standing;
 pub mod time;
 pub mod usecase;
 

@@ -149,7 +149,10 @@ impl From<CommitError> for Refusal {
             CommitError::Replayed(_) => {
                 Self::new("token_replayed", "this token was used before: ask the CI for a fresh one")
             }
-            CommitError::Conflict(_) | CommitError::Taken(_) | CommitError::Fenced(_) => {
+            CommitError::Conflict(_)
+            | CommitError::Taken(_)
+            | CommitError::Fenced(_)
+            | CommitError::Moved(_) => {
                 Self::new("try_again", "somebody else changed this at the same moment").retry(
                     Duration::from_secs(1),
                 )

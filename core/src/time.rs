@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 /// Microseconds in one second.
 const MICROS_PER_SECOND: i64 = 1_000_000;
 
+/// The most that a broker's clock may differ from a cloud's, or nothing is minted.
+pub const SKEW_MAX: Duration = Duration::from_secs(60);
+
 /// An instant: microseconds since 1970-01-01T00:00:00Z. Arithmetic saturates; it never wraps.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,

@@ -246,8 +246,8 @@ impl World {
     pub async fn leases(&self) -> Vec<FoundLease> {
         let filter = LeaseFilter {
             ended_too: true,
-            job: None,
             limit: ALL,
+            ..LeaseFilter::default()
         };
         let rows = self.ledger.leases(filter).await.expect("the leases");
         rows.iter()

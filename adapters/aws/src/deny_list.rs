@@ -1,105 +1,132 @@
 //! The list of ended sessions: one inline policy on a role, which denies everything to whatever
-//! carries the lease tag of a session that has ended.
-//!
-//! IAM has no compare-and-swap: a policy is replaced as a whole by whoever writes last, and a
-//! write that was given up on may still land. So a list is never changed by two hands, nor under
-//! a name that an unanswered write might still take: the name carries the hand's epoch and a
-//! stamp of its own. A write that lands late can only bring back a list of Denies, under a name
-//! that is older than the one in use; the next pass removes it.
+//! carries the lease tag of a session that has ended, and to whatever was issued before a
+//! watermark.
 
 use std::collections::BTreeSet;
 
-use jitney_core::adapter::Epoch;
+use jitney_core::adapter::Mark;
+use jitney_core::evidence::Held;
 use jitney_core::handle::{HANDLE_LENGTH, Handle};
-use jitney_core::id::InstallationName;
+use jitney_core::time::Timestamp;
 use percent_encoding::percent_decode_str;
 
-use crate::limits::POLICY_NAME_LENGTH_MAX;
-use crate::policy_document::{Document, Effect, Statement};
+use crate::policy_document::{Document, OneOrMany, Statement};
 
 /// The session tag that carries a lease's handle.
 pub(crate) const LEASE_TAG: &str = "jitney:lease";
 /// The condition key under which AWS shows that tag when it judges a request. Never
 /// `aws:PrincipalArn`: that is the role, and would end every session of it.
 const LEASE_KEY: &str = "aws:PrincipalTag/jitney:lease";
-const OPERATOR: &str = "StringEquals";
+const TAGGED: &str = "StringEquals";
+/// The condition key under which AWS shows when a session was issued, in whole seconds.
+const ISSUED_KEY: &str = "aws:TokenIssueTime";
+const ISSUED: &str = "DateLessThan";
 
 /// The characters a list has without an entry, and those an entry adds: its quotes and its comma.
-pub(crate) const EMPTY_CHARACTERS: u32 = 150;
+/// A watermark takes no more than an entry beside what is counted here.
+pub(crate) const EMPTY_CHARACTERS: u32 = 320;
 pub(crate) const ENTRY_CHARACTERS: u32 = HANDLE_LENGTH as u32 + 3;
 
-/// The handles that are denied.
-pub(crate) type Handles = BTreeSet<Handle>;
+/// What is denied.
+pub(crate) type Denied = BTreeSet<Held>;
 
-/// The list as IAM takes it. Sorted, so that the same list is always the same text.
-pub(crate) fn document(handles: &Handles) -> Result<String, serde_json::Error> {
-    let values = handles
-        .iter()
-        .map(Handle::as_str)
-        .collect::<crate::policy_document::OneOrMany>();
-    let deny = Statement::deny("*", "*").when(OPERATOR, LEASE_KEY, values);
-    Document::new(vec![deny]).compact()
+/// What a role is to deny, as this cloud can say it: sessions are issued in whole seconds.
+pub(crate) fn in_seconds(held: &Held) -> Held {
+    match held {
+        Held::Grant(handle) => Held::Grant(handle.clone()),
+        Held::IssuedBefore(moment) => {
+            let whole = Timestamp::from_seconds(moment.as_seconds());
+            let up = Timestamp::from_seconds(moment.as_seconds().saturating_add(1));
+            Held::IssuedBefore(if whole == *moment { whole } else { up })
+        }
+    }
 }
 
-/// The handles that a policy denies, read from IAM's answer, which is percent-encoded. Nothing
-/// when it is not exactly a list as we write it: a condition more, or one action less, and it
-/// does not end what it names.
-pub(crate) fn parse(answer: &str) -> Option<Handles> {
+/// The list as IAM takes it. Sorted, so that the same list is always the same text; it says how
+/// far the ledger was that led to it.
+pub(crate) fn document(denied: &Denied, mark: Mark) -> Result<String, serde_json::Error> {
+    written(denied, mark).compact()
+}
+
+fn written(denied: &Denied, mark: Mark) -> Document {
+    let tags: OneOrMany = denied.iter().filter_map(tag).collect();
+    let moments: OneOrMany = denied.iter().filter_map(moment).collect();
+    let conditions = [(TAGGED, LEASE_KEY, tags), (ISSUED, ISSUED_KEY, moments)];
+    let mut statements: Vec<Statement> = conditions
+        .into_iter()
+        .filter(|(_, _, values)| !values.0.is_empty())
+        .map(|(operator, key, values)| Statement::deny("*", "*").when(operator, key, values))
+        .collect();
+    if let Some(first) = statements.first_mut() {
+        first.sid = Some(sid(mark));
+    }
+    Document::new(statements)
+}
+
+fn tag(held: &Held) -> Option<String> {
+    match held {
+        Held::Grant(handle) => Some(handle.to_string()),
+        Held::IssuedBefore(_) => None,
+    }
+}
+
+/// A moment as IAM compares it: `2026-11-25T22:00:00Z`.
+fn moment(held: &Held) -> Option<String> {
+    match held {
+        Held::Grant(_) => None,
+        Held::IssuedBefore(moment) => jiff::Timestamp::from_second(moment.as_seconds())
+            .ok()
+            .map(|moment| moment.to_string()),
+    }
+}
+
+/// A statement's id takes letters and digits only.
+fn sid(mark: Mark) -> String {
+    format!("E{}S{}", mark.era, mark.sequence)
+}
+
+fn mark(sid: &str) -> Option<Mark> {
+    let (era, sequence) = sid.strip_prefix('E')?.split_once('S')?;
+    Some(Mark {
+        era: era.parse().ok()?,
+        sequence: sequence.parse().ok()?,
+    })
+}
+
+/// A list that was read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct List {
+    /// What it denies.
+    pub(crate) denied: Denied,
+    /// How far the ledger was that led to it.
+    pub(crate) mark: Mark,
+}
+
+/// What a policy denies, read from IAM's answer, which is percent-encoded. Nothing when it is not
+/// exactly a list as we write it: a condition more, or one action less, and it does not end what
+/// it names.
+pub(crate) fn parse(answer: &str) -> Option<List> {
     let text = percent_decode_str(answer).decode_utf8().ok()?;
     let document: Document = serde_json::from_str(&text).ok()?;
-    let is_current = document.is_current();
-    let [statement] = <[Statement; 1]>::try_from(document.statement).ok()?;
-    let values = statement.condition.get(OPERATOR)?.get(LEASE_KEY)?;
-    let handles: Handles = values
-        .0
-        .iter()
-        .map(|value| Handle::try_from(value.clone()).ok())
-        .collect::<Option<_>>()?;
-    let expected = Statement::deny("*", "*").when(OPERATOR, LEASE_KEY, values.clone());
-    let is_ours = is_current && statement.effect == Effect::Deny && statement == expected;
-    is_ours.then_some(handles)
-}
-
-/// The name of one list: `jitney-deny-e<epoch>-<stamp>-<installation>`. Ordered by epoch, then by
-/// stamp; the digits are padded, so that a person's eye sorts them the same way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct ListName {
-    pub(crate) epoch: Epoch,
-    /// Greater than that of every earlier list of this epoch.
-    pub(crate) stamp: u64,
-}
-
-const NAME_START: &str = "jitney-deny-e";
-const DIGITS: usize = 20;
-
-impl ListName {
-    /// As IAM knows it.
-    pub(crate) fn of(self, installation: &InstallationName) -> String {
-        const {
-            let longest =
-                NAME_START.len() + DIGITS + 1 + DIGITS + 1 + jitney_core::id::NAME_LENGTH_MAX;
-            assert!(longest <= POLICY_NAME_LENGTH_MAX);
+    let mark = mark(document.statement.first()?.sid.as_deref()?)?;
+    let mut denied = Denied::new();
+    for statement in &document.statement {
+        for tag in values(statement, TAGGED, LEASE_KEY) {
+            denied.insert(Held::Grant(Handle::try_from(tag.clone()).ok()?));
         }
-        let (Epoch(epoch), stamp) = (self.epoch, self.stamp);
-        format!("{NAME_START}{epoch:0DIGITS$}-{stamp:0DIGITS$}-{installation}")
+        for moment in values(statement, ISSUED, ISSUED_KEY) {
+            let moment: jiff::Timestamp = moment.parse().ok()?;
+            let moment = Timestamp::from_seconds(moment.as_second());
+            denied.insert(Held::IssuedBefore(moment));
+        }
     }
+    (written(&denied, mark) == document).then_some(List { denied, mark })
+}
 
-    /// Reads a policy's name. Nothing when it is not the name of a list of this installation:
-    /// another installation's list is as foreign as any other policy.
-    pub(crate) fn read(name: &str, installation: &InstallationName) -> Option<Self> {
-        let rest = name.strip_prefix(NAME_START)?;
-        let (epoch, rest) = rest.split_once('-')?;
-        let (stamp, owner) = rest.split_once('-')?;
-        let number = |digits: &str| {
-            let is_number = digits.len() == DIGITS && digits.bytes().all(|b| b.is_ascii_digit());
-            is_number.then(|| digits.parse::<u64>().ok()).flatten()
-        };
-        let name = Self {
-            epoch: Epoch(number(epoch)?),
-            stamp: number(stamp)?,
-        };
-        (owner == installation.as_str()).then_some(name)
-    }
+fn values<'a>(statement: &'a Statement, operator: &str, key: &str) -> &'a [String] {
+    let keys = statement.condition.get(operator);
+    keys.and_then(|keys| keys.get(key))
+        .map_or(&[], |values| &values.0)
 }
 
 #[cfg(test)]
@@ -109,12 +136,21 @@ mod tests {
     use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
     use proptest::prelude::*;
 
-    fn handle(number: u64) -> Handle {
-        Handle::try_from(format!("{number:019}")).unwrap()
+    const MARK: Mark = Mark {
+        era: 2,
+        sequence: 4_711,
+    };
+
+    fn handle(number: u64) -> Held {
+        Held::Grant(Handle::try_from(format!("{number:019}")).unwrap())
     }
 
-    fn handles(numbers: impl IntoIterator<Item = u64>) -> Handles {
+    fn handles(numbers: impl IntoIterator<Item = u64>) -> Denied {
         numbers.into_iter().map(handle).collect()
+    }
+
+    fn watermark(seconds: i64) -> Held {
+        Held::IssuedBefore(Timestamp::from_seconds(seconds))
     }
 
     fn answered(text: &str) -> String {
@@ -122,29 +158,42 @@ mod tests {
     }
 
     #[test]
-    fn the_list_takes_as_many_characters_as_the_plan_counts() {
-        for count in [0_u64, 1, 2, 200] {
-            let length = document(&handles(0..count)).unwrap().len();
-            let counted = u64::from(EMPTY_CHARACTERS) + count * u64::from(ENTRY_CHARACTERS);
+    fn the_list_takes_no_more_characters_than_the_plan_counts() {
+        let full = Mark {
+            era: u32::MAX,
+            sequence: u64::MAX,
+        };
+        for (count, watermarks) in [(0_u64, 1), (1, 0), (1, 1), (2, 2), (200, 0), (200, 1)] {
+            let mut denied = handles(0..count);
+            denied.extend((0..watermarks).map(watermark));
+            let length = document(&denied, full).unwrap().len();
+            // A watermark counts as an entry, as it does in the ledger.
+            let entries = count + u64::try_from(watermarks).unwrap();
+            let counted = u64::from(EMPTY_CHARACTERS) + entries * u64::from(ENTRY_CHARACTERS);
             assert!(
                 u64::try_from(length).unwrap() <= counted,
-                "{length} > {counted}"
+                "{length} > {counted} for {count} and {watermarks}"
             );
         }
-        let two_hundred = document(&handles(0..200)).unwrap().len();
-        assert_eq!(
-            two_hundred + 1,
-            usize::try_from(EMPTY_CHARACTERS + 200 * ENTRY_CHARACTERS).unwrap()
-        );
+        let length = |count| document(&handles(0..count), MARK).unwrap().len();
+        let step = usize::try_from(ENTRY_CHARACTERS).unwrap();
+        assert_eq!(length(201) - length(200), step);
     }
 
     proptest! {
         #[test]
-        fn what_is_written_reads_back(numbers in prop::collection::btree_set(0_u64..1_000, 1..40)) {
-            let list = handles(numbers);
-            let text = document(&list).unwrap();
-            prop_assert_eq!(parse(&answered(&text)), Some(list.clone()));
-            prop_assert_eq!(parse(&text), Some(list));
+        fn what_is_written_reads_back(
+            numbers in prop::collection::btree_set(0_u64..1_000, 1..40),
+            moments in prop::collection::btree_set(0_i64..4_000_000_000, 0..3),
+            (era, sequence) in any::<(u32, u64)>(),
+        ) {
+            let mut denied = handles(numbers);
+            denied.extend(moments.into_iter().map(watermark));
+            let mark = Mark { era, sequence };
+            let text = document(&denied, mark).unwrap();
+            let list = Some(List { denied, mark });
+            prop_assert_eq!(parse(&answered(&text)), list.clone());
+            prop_assert_eq!(parse(&text), list);
         }
 
         #[test]
@@ -154,8 +203,30 @@ mod tests {
     }
 
     #[test]
+    fn a_watermark_alone_is_a_list_too() {
+        let denied = Denied::from([watermark(1_795_392_000)]);
+        let text = document(&denied, MARK).unwrap();
+        assert!(
+            text.contains("\"aws:TokenIssueTime\":\"2026-11-23T00:00:00Z\""),
+            "{text}"
+        );
+        assert_eq!(parse(&text), Some(List { denied, mark: MARK }));
+    }
+
+    #[test]
+    fn a_watermark_is_never_earlier_in_seconds_than_it_was_meant() {
+        let second = 1_000_000;
+        for (micros, expected) in [(second, 1), (second + 1, 2), (2 * second - 1, 2), (0, 0)] {
+            let meant = Held::IssuedBefore(Timestamp::from_micros(micros));
+            assert_eq!(in_seconds(&meant), watermark(expected), "{micros}");
+        }
+    }
+
+    #[test]
     fn a_list_that_was_weakened_denies_nothing_as_far_as_we_know() {
-        let text = document(&handles([1, 2])).unwrap();
+        let mut denied = handles([1, 2]);
+        denied.insert(watermark(1_795_392_000));
+        let text = document(&denied, MARK).unwrap();
         assert!(parse(&text).is_some());
         for (right, weakened) in [
             ("\"Effect\":\"Deny\"", "\"Effect\":\"Allow\""),
@@ -175,6 +246,12 @@ mod tests {
             ("aws:PrincipalTag/jitney:lease", "aws:PrincipalTag/other"),
             ("2012-10-17", "2008-10-17"),
             ("0000000000000000001", "0000000000000000001*"),
+            ("E2S4711", "E2"),
+            ("\"Sid\":\"E2S4711\",", ""),
+            ("DateLessThan", "DateGreaterThan"),
+            ("DateLessThan", "DateLessThanIfExists"),
+            ("aws:TokenIssueTime", "aws:CurrentTime"),
+            ("2026-11-23T00:00:00Z", "2026-11-23"),
             (
                 "\"Statement\":[",
                 "\"Statement\":[{\"Effect\":\"Allow\",\"Action\":\"*\",\"Resource\":\"*\"},",
@@ -184,50 +261,5 @@ mod tests {
             assert_ne!(weak, text, "{right}");
             assert_eq!(parse(&weak), None, "{weak}");
         }
-    }
-
-    #[test]
-    fn a_name_is_read_only_by_its_own_installation() {
-        let acme: InstallationName = "acme".parse().unwrap();
-        let name = ListName {
-            epoch: Epoch(42),
-            stamp: 7,
-        };
-        let text = name.of(&acme);
-        assert_eq!(
-            text,
-            "jitney-deny-e00000000000000000042-00000000000000000007-acme"
-        );
-        assert_eq!(ListName::read(&text, &acme), Some(name));
-        for other in ["acme-2", "ac", "evil-acme"] {
-            assert_eq!(
-                ListName::read(&text, &other.parse().unwrap()),
-                None,
-                "{other}"
-            );
-        }
-        for foreign in [
-            "",
-            "deploy",
-            "jitney-deny-e42-7-acme",
-            "jitney-deny-e0000000000000000004x-00000000000000000007-acme",
-            "jitney-deny-e00000000000000000042-00000000000000000007-acme-2",
-            "jitney-deny-e99999999999999999999-00000000000000000007-acme",
-            "my-jitney-deny-e00000000000000000042-00000000000000000007-acme",
-        ] {
-            assert_eq!(ListName::read(foreign, &acme), None, "{foreign}");
-        }
-    }
-
-    #[test]
-    fn later_hands_and_later_lists_come_after() {
-        let name = |epoch, stamp| ListName {
-            epoch: Epoch(epoch),
-            stamp,
-        };
-        assert!(name(2, 0) > name(1, 9));
-        assert!(name(1, 2) > name(1, 1));
-        let acme: InstallationName = "acme".parse().unwrap();
-        assert!(name(10, 0).of(&acme) > name(9, 0).of(&acme));
     }
 }

@@ -1,6 +1,7 @@
 //! Giving: one `AssumeRole`, and never a second one.
 
 use core::time::Duration;
+use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use aws_sdk_sts::operation::RequestId;
@@ -8,13 +9,14 @@ use aws_sdk_sts::operation::assume_role::AssumeRoleOutput;
 use aws_sdk_sts::operation::assume_role::builders::AssumeRoleFluentBuilder;
 use aws_sdk_sts::types::Tag;
 
-use jitney_core::adapter::Elevate;
+use jitney_core::adapter::{Elevate, Reach};
 use jitney_core::books::Recorded;
+use jitney_core::catalogue::Resource;
 use jitney_core::credential::{Credential, Elevation};
 use jitney_core::fault::{Fault, FaultKind};
 use jitney_core::id::CloudName;
 use jitney_core::lease::{self, Active, Elevating};
-use jitney_core::plan::{CannotPlan, Order, Plan};
+use jitney_core::plan::{CannotPlan, LaneId, Order, Plan};
 use jitney_core::time::Timestamp;
 use tokio::time::{Instant, timeout_at};
 
@@ -52,6 +54,14 @@ impl Elevate for AwsAdapter {
 
     fn plan(&self, order: &Order<'_>) -> Result<Plan, CannotPlan> {
         self.planner.plan(order)
+    }
+
+    fn lanes(&self, resources: &[&Resource]) -> BTreeSet<LaneId> {
+        self.planner.lanes(resources)
+    }
+
+    fn reach(&self) -> Reach {
+        self.planner.reach()
     }
 
     async fn elevate(&self, intent: &Recorded<Elevating>) -> Result<Elevation, Fault> {

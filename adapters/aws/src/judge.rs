@@ -2,14 +2,14 @@
 
 use core::time::Duration;
 
-use jitney_core::evidence::{Evidence, Revocation};
+use jitney_core::evidence::{Evidence, Held, Revocation};
 use jitney_core::guarantee::Recall;
 use jitney_core::handle::Handle;
 use jitney_core::id::LeaseId;
 use jitney_core::lease::Revoking;
 use jitney_core::time::Timestamp;
 
-use crate::deny_list::Handles;
+use crate::deny_list::Denied;
 use crate::limits::LOOK_SECONDS_MAX;
 
 /// How soon a Deny is looked for again that ought to be there and is not.
@@ -89,9 +89,9 @@ pub(crate) enum Found {
     /// Its lists.
     Lists {
         /// What any of them denied before anything was written.
-        before: Handles,
+        before: Denied,
         /// What the list in use denies, read back.
-        after: Handles,
+        after: Denied,
     },
     /// There is no such role. That does not end a session: the role may be made again under the
     /// same name, and nobody says what becomes of sessions whose role is gone.
@@ -110,14 +110,15 @@ pub(crate) fn judge(
         Found::Lists { before, after } => (before, after),
         Found::RoleGone => return not_written(case, now.plus(LOOK_LATER)),
     };
-    if !after.contains(&case.handle) {
+    let held = Held::Grant(case.handle.clone());
+    if !after.contains(&held) {
         return not_written(case, now.plus(LOOK_SOON));
     }
     match case.written_at {
         None => settling(case, now, settle, now),
         // It had been written, and somebody undid it. It is written again, but the time it takes
         // to be in force begins anew: core forgets the old one when told that it is not written.
-        Some(_) if !before.contains(&case.handle) => not_written(case, now.plus(LOOK_SOON)),
+        Some(_) if !before.contains(&held) => not_written(case, now.plus(LOOK_SOON)),
         Some(written_at) if now >= written_at.plus(case.settles_in(settle)) => {
             let settle = case.settles_in(settle).as_secs();
             Revocation::Evident {
@@ -161,15 +162,21 @@ mod tests {
         Timestamp::from_seconds(seconds)
     }
 
-    fn handles(numbers: &[u64]) -> Handles {
-        let handle = |number: &u64| Handle::try_from(format!("{number:019}")).unwrap();
-        numbers.iter().map(handle).collect()
+    fn handle(number: u64) -> Handle {
+        Handle::try_from(format!("{number:019}")).unwrap()
+    }
+
+    fn handles(numbers: &[u64]) -> Denied {
+        numbers
+            .iter()
+            .map(|number| Held::Grant(handle(*number)))
+            .collect()
     }
 
     fn case(written_at: Option<i64>) -> Case {
         Case {
             lease: LeaseId::fresh(),
-            handle: handles(&[1]).pop_first().unwrap(),
+            handle: handle(1),
             exposed_until: at(1_000),
             written_at: written_at.map(at),
             derived: Duration::ZERO,

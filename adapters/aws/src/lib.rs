@@ -16,12 +16,14 @@ mod deny_list;
 mod elevate;
 mod judge;
 pub mod limits;
+mod list_name;
 mod pen;
 mod plan;
 mod policy_document;
 mod revoke;
 mod role_policies;
 mod session_policy;
+mod sweep;
 
 pub use adapter::{AwsAdapter, CLOUD};
 pub use arn::{BadArn, RoleArn};

@@ -32,6 +32,13 @@ pub const TAG_VALUE_LENGTH_MAX: usize = 256;
 /// expired: … is now earlier than … (… - 15 min.)", as STS answers. Counted on AWS's clock.
 pub const LANDS_LATE_SECONDS: u32 = 900;
 
+/// The longest that AWS lets something derived from a session live, in seconds: a registry login,
+/// a console session.
+pub const DERIVED_SECONDS_MAX: u32 = 43_200;
+
+/// How many roles a sweep looks at in one page.
+pub const SWEPT_ROLES: i32 = 50;
+
 /// How far our clock and AWS's may be apart, in seconds, before nothing is minted. Beyond it,
 /// [`LANDS_LATE_SECONDS`] would no longer bound when a lost call can land.
 pub const CLOCK_SKEW_SECONDS_MAX: u32 = 60;

@@ -13,22 +13,23 @@ use jitney_core::adapter::Epoch;
 use jitney_core::time::Timestamp;
 use tokio::time::Instant;
 
-use crate::deny_list::{Handles, ListName};
+use crate::deny_list::Denied;
+use crate::list_name::ListName;
 
 /// The lists of this installation on a role, as they were found. A list that cannot be read as
 /// one of ours denies nothing that could be relied on.
-pub(crate) type Lists = BTreeMap<ListName, Handles>;
+pub(crate) type Lists = BTreeMap<ListName, Denied>;
 
 /// What one hand remembers of the list it writes on one role.
 #[derive(Debug, Default)]
 pub(crate) struct Pen {
     name: Option<ListName>,
     /// What may still land under that name: of several writes, what they have in common.
-    in_flight: Option<Handles>,
+    in_flight: Option<Denied>,
     /// Since when the list under that name has held everything older lists must not lose.
     stands_since: Option<Timestamp>,
     /// What was last read back under that name.
-    last_read: Handles,
+    last_read: Denied,
     /// When the role's policies were last changed by us.
     pub(crate) last_write: Option<Instant>,
 }
@@ -39,10 +40,10 @@ impl Pen {
         &mut self,
         epoch: Epoch,
         lists: &Lists,
-        wanted: &Handles,
+        wanted: &Denied,
         now: Timestamp,
     ) -> ListName {
-        let harmless = |ghost: &Handles| ghost.is_superset(wanted);
+        let harmless = |ghost: &Denied| ghost.is_superset(wanted);
         match self.name {
             Some(name) if name.epoch == epoch && self.in_flight.as_ref().is_none_or(harmless) => {
                 name
@@ -71,7 +72,7 @@ impl Pen {
 
     /// A write is about to be sent. Noted before, so that a call nobody waits for to the end
     /// counts as one without an answer.
-    pub(crate) fn sending(&mut self, written: &Handles) -> Sending {
+    pub(crate) fn sending(&mut self, written: &Denied) -> Sending {
         let before = self.in_flight.take();
         self.in_flight = Some(match &before {
             Some(ghost) => ghost.intersection(written).cloned().collect(),
@@ -88,13 +89,13 @@ impl Pen {
 
     /// The list was read back; `keeps_all` tells whether it has everything that older lists must
     /// not lose.
-    pub(crate) fn read(&mut self, list: Handles, keeps_all: bool, now: Timestamp) {
+    pub(crate) fn read(&mut self, list: Denied, keeps_all: bool, now: Timestamp) {
         self.last_read = list;
         self.stands_since = keeps_all.then(|| self.stands_since.unwrap_or(now));
     }
 
     /// What was last read back.
-    pub(crate) const fn last_read(&self) -> &Handles {
+    pub(crate) const fn last_read(&self) -> &Denied {
         &self.last_read
     }
 
@@ -106,7 +107,7 @@ impl Pen {
 
 /// A write on its way.
 #[must_use = "a write that is never answered makes its name unusable"]
-pub(crate) struct Sending(Option<Handles>);
+pub(crate) struct Sending(Option<Denied>);
 
 /// The pens of a target, one for each role.
 #[derive(Debug, Default)]
@@ -124,12 +125,13 @@ impl Pens {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
+    use jitney_core::evidence::Held;
     use jitney_core::handle::Handle;
 
     const NOW: Timestamp = Timestamp::from_micros(1_000);
 
-    fn handles(numbers: &[u64]) -> Handles {
-        let handle = |number: &u64| Handle::try_from(format!("{number:019}")).unwrap();
+    fn handles(numbers: &[u64]) -> Denied {
+        let handle = |number: &u64| Held::Grant(Handle::try_from(format!("{number:019}")).unwrap());
         numbers.iter().map(handle).collect()
     }
 
@@ -175,7 +177,7 @@ mod tests {
     fn a_lost_removal_takes_its_name_with_it() {
         let mut pen = Pen::default();
         let name = named(&mut pen, &[1]);
-        let _ = pen.sending(&Handles::new());
+        let _ = pen.sending(&Denied::new());
         assert!(named(&mut pen, &[1]) > name);
     }
 
@@ -186,7 +188,7 @@ mod tests {
             epoch: Epoch(1),
             stamp: 9_999_999,
         };
-        let lists = Lists::from([(found, Handles::new())]);
+        let lists = Lists::from([(found, Denied::new())]);
         let name = pen.name(Epoch(1), &lists, &handles(&[1]), NOW);
         assert!(name > found);
         let next = pen.name(Epoch(2), &lists, &handles(&[1]), NOW);

@@ -1,8 +1,10 @@
 //! Plans: a lease in AWS's terms. Pure; it refuses what it cannot express, and never widens.
 
-use std::collections::BTreeMap;
+use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
 
-use jitney_core::catalogue::{Column, Derived, Wanted};
+use jitney_core::adapter::Reach;
+use jitney_core::catalogue::{Column, Derived, Resource, Wanted};
 use jitney_core::guarantee::{Guarantees, Recall};
 use jitney_core::handle::{HANDLE_LENGTH, Handle};
 use jitney_core::id::{CloudName, InstallationName, TargetName};
@@ -16,7 +18,9 @@ use crate::arn::{BucketArn, RoleArn};
 use crate::capability::Terms as Meaning;
 use crate::config::AwsTarget;
 use crate::deny_list::{EMPTY_CHARACTERS, ENTRY_CHARACTERS, LEASE_TAG};
-use crate::limits::{ROLE_INLINE_CHARACTERS, SESSION_SECONDS_MIN, TAG_VALUE_LENGTH_MAX};
+use crate::limits::{
+    DERIVED_SECONDS_MAX, ROLE_INLINE_CHARACTERS, SESSION_SECONDS_MIN, TAG_VALUE_LENGTH_MAX,
+};
 use crate::policy_document::Document;
 use crate::session_policy::{BEARER_SECONDS_MAX, Fence, Objects, Part, sent, whole_role};
 
@@ -66,10 +70,7 @@ impl Planner {
             role,
         };
         Ok(Plan {
-            lane: LaneId {
-                target: self.target.clone(),
-                name: format!("{LANE_PREFIX}{}", terms.role.name()),
-            },
+            lane: self.lane(terms.role.name()),
             lane_capacity: self.lane_capacity(),
             summary: summary(&terms)?,
             lands_within_seconds: self.config.lands_within_seconds(),
@@ -78,6 +79,35 @@ impl Planner {
             guarantees: self.guarantees(order.wanted, fence, derived_seconds, duration_seconds),
             terms: serde_json::to_value(&terms).map_err(|error| unwritable(&error))?,
         })
+    }
+
+    /// The lane of a role.
+    pub(crate) fn lane(&self, role: &str) -> LaneId {
+        LaneId {
+            target: self.target.clone(),
+            name: format!("{LANE_PREFIX}{role}"),
+        }
+    }
+
+    /// The lanes of the roles by which these resources are reached.
+    pub(crate) fn lanes(&self, resources: &[&Resource]) -> BTreeSet<LaneId> {
+        let named = resources
+            .iter()
+            .flat_map(|resource| resource.via.iter().chain([&resource.native_id]));
+        let roles = named.filter_map(|arn| arn.parse::<RoleArn>().ok());
+        let here = roles.filter(|role| role.account() == self.config.account);
+        here.map(|role| self.lane(role.name())).collect()
+    }
+
+    /// How far anything issued in this account can reach: the longest session, and the longest
+    /// that AWS lets anything derived from one live.
+    pub(crate) fn reach(&self) -> Reach {
+        let lives = self.config.max_session_seconds.max(DERIVED_SECONDS_MAX);
+        Reach {
+            issues_within: Duration::from_secs(self.config.lands_within_seconds().into()),
+            lives: Duration::from_secs(lives.into()),
+            watermarks: true,
+        }
     }
 
     fn check_target(&self, order: &Order<'_>) -> Result<(), CannotPlan> {

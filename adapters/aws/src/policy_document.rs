@@ -27,11 +27,6 @@ impl Document {
         }
     }
 
-    /// Whether its variables mean what [`literal`] relies on.
-    pub(crate) fn is_current(&self) -> bool {
-        self.version == LANGUAGE
-    }
-
     /// The policy without a space too much: AWS counts characters.
     pub(crate) fn compact(&self) -> Result<String, serde_json::Error> {
         serde_json::to_string(self)
@@ -48,6 +43,8 @@ pub(crate) enum Effect {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub(crate) struct Statement {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) sid: Option<String>,
     pub(crate) effect: Effect,
     #[serde(default, skip_serializing_if = "OneOrMany::is_absent")]
     pub(crate) action: OneOrMany,
@@ -64,6 +61,7 @@ pub(crate) struct Statement {
 impl Statement {
     fn empty(effect: Effect) -> Self {
         Self {
+            sid: None,
             effect,
             action: OneOrMany::default(),
             not_action: OneOrMany::default(),

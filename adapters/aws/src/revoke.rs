@@ -3,11 +3,10 @@
 use core::time::Duration;
 
 use async_trait::async_trait;
-use jitney_core::adapter::{Epoch, Revocations, Revoke};
+use jitney_core::adapter::{Epoch, Hand, Mark, Page, Pass, Revocations, Revoke};
 use jitney_core::books::Recorded;
-use jitney_core::evidence::Hold;
+use jitney_core::evidence::{Held, Hold};
 use jitney_core::fault::{Fault, FaultKind};
-use jitney_core::handle::Handle;
 use jitney_core::lease::Revoking;
 use jitney_core::plan::LaneId;
 use jitney_core::time::Timestamp;
@@ -15,8 +14,9 @@ use tokio::time::sleep_until;
 
 use crate::adapter::{AwsAdapter, TOLD_REVOKING, own_fault};
 use crate::cloud_clock::CloudClock;
-use crate::deny_list::{Handles, ListName};
+use crate::deny_list::{Denied, in_seconds};
 use crate::judge::{Case, Found, judge};
+use crate::list_name::ListName;
 use crate::pen::{Lists, Pen};
 use crate::plan::LANE_PREFIX;
 use crate::role_policies::RolePolicies;
@@ -26,50 +26,60 @@ impl Revoke for AwsAdapter {
     async fn revoke(
         &self,
         lane: &LaneId,
-        epoch: Epoch,
+        hand: Hand,
         due: &[Recorded<Revoking>],
         holds: &[Hold],
-    ) -> Result<Revocations, Fault> {
+    ) -> Result<Pass, Fault> {
         let role = self.role_of(lane)?;
         let skew = self.config().skew();
         let cases: Vec<Case> = due.iter().map(|lease| Case::of(lease)).collect();
         let cloud_now = self.cloud_now(&cases, skew).await;
-        let mut revocations = Revocations::new();
+        let mut over = Revocations::new();
         let mut open = Vec::new();
         for case in cases {
             match case.expired(cloud_now, skew) {
-                Some(over) => {
-                    revocations.insert(case.lease, Ok(over));
+                Some(expired) => {
+                    over.insert(case.lease, Ok(expired));
                 }
                 None => open.push(case),
             }
         }
-        let wanted: Handles = open
-            .iter()
-            .map(|case| &case.handle)
-            .chain(holds.iter().map(|hold| &hold.handle))
-            .cloned()
-            .collect();
-        let enforced = self.enforce(role, epoch, &wanted).await;
-        match enforced {
-            Ok(found) => {
-                let (settle, now) = (self.config().settle(), self.clock.now());
-                revocations.extend(open.iter().map(|case| {
-                    let judged = judge(case, &found, settle, skew, now);
-                    (case.lease, Ok(judged))
-                }));
-                Ok(revocations)
-            }
+        let handles = open.iter().map(|case| Held::Grant(case.handle.clone()));
+        let held = holds.iter().map(|hold| in_seconds(&hold.held));
+        let wanted: Denied = handles.chain(held).collect();
+        let mut pass = match self.enforce(role, hand, &wanted).await {
+            Ok(enforced) => self.judged(&open, enforced),
             // What time has ended is over whether or not IAM answers.
-            Err(fault) if !revocations.is_empty() => {
+            Err(fault) if !over.is_empty() => {
                 tracing::warn!(%lane, code = fault.code, fault = %fault.logged,
                     "the list of ended sessions could not be brought up to date");
-                revocations.extend(open.iter().map(|case| (case.lease, Err(fault.clone()))));
-                Ok(revocations)
+                Pass {
+                    leases: all(&open, &fault),
+                    ..Pass::default()
+                }
             }
-            Err(fault) => Err(fault),
-        }
+            Err(fault) => return Err(fault),
+        };
+        pass.leases.append(&mut over);
+        Ok(pass)
     }
+
+    async fn sweep(&self, after: Option<String>) -> Result<Page, Fault> {
+        self.look_through(after).await
+    }
+}
+
+fn all(cases: &[Case], fault: &Fault) -> Revocations {
+    let stumbled = |case: &Case| (case.lease, Err(fault.clone()));
+    cases.iter().map(stumbled).collect()
+}
+
+/// What was done about a role's list, and what was found there.
+struct Enforced {
+    /// What is denied now; a later hand's epoch when it is not ours to say.
+    found: Result<Found, Epoch>,
+    mark_seen: Option<Mark>,
+    undone: Vec<Held>,
 }
 
 impl AwsAdapter {
@@ -105,83 +115,133 @@ impl AwsAdapter {
         self.clock.at_least()
     }
 
+    fn judged(&self, open: &[Case], enforced: Enforced) -> Pass {
+        let (settle, skew) = (self.config().settle(), self.config().skew());
+        let now = self.clock.now();
+        let (leases, superseded_by) = match enforced.found {
+            Ok(found) => {
+                let judged = |case: &Case| (case.lease, Ok(judge(case, &found, settle, skew, now)));
+                (open.iter().map(judged).collect(), None)
+            }
+            Err(newer) => (all(open, &superseded(newer)), Some(newer)),
+        };
+        Pass {
+            leases,
+            mark_seen: enforced.mark_seen,
+            superseded_by,
+            undone: enforced.undone,
+        }
+    }
+
     /// Brings a role's list to what is wanted, and says what was found.
-    async fn enforce(&self, role: &str, epoch: Epoch, wanted: &Handles) -> Result<Found, Fault> {
+    async fn enforce(&self, role: &str, hand: Hand, wanted: &Denied) -> Result<Enforced, Fault> {
         let pen = self.pens.of(role);
         let mut pen = pen.lock().await;
-        let policies = RolePolicies {
-            clients: &self.clients,
-            installation: &self.planner.installation,
-            role,
-        };
+        let policies = self.policies_of(role);
         let Some(names) = policies.names().await? else {
             tracing::warn!(role, "the role is gone; its sessions are waited for");
-            return Ok(Found::RoleGone);
+            return Ok(Enforced {
+                found: Ok(Found::RoleGone),
+                mark_seen: None,
+                undone: Vec::new(),
+            });
         };
-        let newer = names.iter().copied().find(|name| name.epoch > epoch);
-        let mut lists = Lists::new();
-        for name in names.into_iter().filter(|name| name.epoch <= epoch) {
-            if let Some(handles) = policies.list(name).await? {
-                lists.insert(name, handles);
+        let newer = names.iter().map(|name| name.epoch).max();
+        let newer = newer.filter(|epoch| *epoch > hand.epoch);
+        let (mut lists, mut mark_seen) = (Lists::new(), None);
+        for name in names {
+            if let Some(list) = policies.list(name).await? {
+                mark_seen = mark_seen.max(Some(list.mark));
+                if name.epoch <= hand.epoch {
+                    lists.insert(name, list.denied);
+                }
             }
         }
-        let before: Handles = lists.values().flatten().cloned().collect();
-        let mut hand = Hand {
+        let before: Denied = lists.values().flatten().cloned().collect();
+        let undone = undone(role, &pen, &lists, wanted);
+        let mut writing = Writing {
             policies,
             pen: &mut pen,
             lists,
             clock: &self.clock,
+            hand,
             interval: Duration::from_millis(self.config().write_interval_milliseconds.into()),
             settle: self.config().settle(),
         };
-        let after = match newer {
-            None => hand.bring(epoch, wanted).await?,
+        let found = match newer {
+            None => Ok(match writing.bring(wanted).await? {
+                Some(after) => Found::Lists { before, after },
+                None => Found::RoleGone,
+            }),
             Some(newer) => {
-                hand.add(epoch, wanted).await?;
-                let Epoch(newer) = newer.epoch;
-                let logged = format!("role {role} is written by a later hand, of epoch {newer}");
-                let permanent = FaultKind::Permanent;
-                return Err(own_fault(
-                    permanent,
-                    "aws_superseded",
-                    TOLD_REVOKING,
-                    logged,
-                ));
+                writing.add(wanted).await?;
+                Err(newer)
             }
         };
-        Ok(match after {
-            Some(after) => Found::Lists { before, after },
-            None => Found::RoleGone,
+        Ok(Enforced {
+            found,
+            mark_seen,
+            undone,
         })
+    }
+
+    pub(crate) fn policies_of<'a>(&'a self, role: &'a str) -> RolePolicies<'a> {
+        RolePolicies {
+            clients: &self.clients,
+            installation: &self.planner.installation,
+            role,
+        }
     }
 }
 
+fn superseded(newer: Epoch) -> Fault {
+    let logged = format!("the role is written by a later hand, of epoch {}", newer.0);
+    let kind = FaultKind::Retryable { after: None };
+    own_fault(kind, "aws_superseded", TOLD_REVOKING, logged)
+}
+
+/// What this process last read under its own name, wants to stand, and finds nowhere any more:
+/// somebody else took it off.
+fn undone(role: &str, pen: &Pen, lists: &Lists, wanted: &Denied) -> Vec<Held> {
+    let is_gone = |held: &&Held| !lists.values().any(|list| list.contains(*held));
+    let stood = pen.last_read().intersection(wanted);
+    let gone: Vec<Held> = stood.filter(is_gone).cloned().collect();
+    if !gone.is_empty() {
+        let held: Vec<String> = gone.iter().map(Held::to_string).collect();
+        tracing::error!(
+            role,
+            ?held,
+            "ended sessions were taken off the role's list by somebody else; they are put back"
+        );
+    }
+    gone
+}
+
 /// One pass over one role.
-struct Hand<'a> {
+struct Writing<'a> {
     policies: RolePolicies<'a>,
     pen: &'a mut Pen,
     lists: Lists,
     clock: &'a CloudClock,
+    hand: Hand,
     interval: Duration,
     settle: Duration,
 }
 
-impl Hand<'_> {
+impl Writing<'_> {
     /// Brings the list to exactly what is wanted, and removes older ones once that is safe. Gives
     /// what the list then denies; nothing when the role is gone.
-    async fn bring(&mut self, epoch: Epoch, wanted: &Handles) -> Result<Option<Handles>, Fault> {
+    async fn bring(&mut self, wanted: &Denied) -> Result<Option<Denied>, Fault> {
         if wanted.is_empty() {
             return self.clear().await.map(Some);
         }
-        let name = self.pen.name(epoch, &self.lists, wanted, self.clock.now());
-        let found = self.lists.get(&name);
-        self.tell_what_is_missing(wanted, found);
-        if found != Some(wanted) {
+        let name = self.name(wanted);
+        if self.lists.get(&name) != Some(wanted) {
             if !self.write(name, wanted).await? {
                 return Ok(None);
             }
             let read = self.policies.list(name).await?.unwrap_or_default();
-            self.lists.insert(name, read);
+            self.lists.insert(name, read.denied);
         }
         let list = self.lists.get(&name).cloned().unwrap_or_default();
         let keeps = self.keeps(name, &list, wanted);
@@ -192,19 +252,19 @@ impl Hand<'_> {
 
     /// A hand that was superseded, or whose ledger went back in time, takes nothing away: it adds
     /// its Denies beside those of the later hand.
-    async fn add(&mut self, epoch: Epoch, wanted: &Handles) -> Result<(), Fault> {
-        let known: Handles = self.lists.values().flatten().cloned().collect();
+    async fn add(&mut self, wanted: &Denied) -> Result<(), Fault> {
+        let known: Denied = self.lists.values().flatten().cloned().collect();
         if wanted.is_subset(&known) {
             return Ok(());
         }
-        let all: Handles = known.union(wanted).cloned().collect();
-        let name = self.pen.name(epoch, &self.lists, &all, self.clock.now());
+        let all: Denied = known.union(wanted).cloned().collect();
+        let name = self.name(&all);
         self.write(name, &all).await.map(|_| ())
     }
 
     /// Whether `list` under `name` has everything wanted that the other lists have: only then can
     /// they go.
-    fn keeps(&self, name: ListName, list: &Handles, wanted: &Handles) -> bool {
+    fn keeps(&self, name: ListName, list: &Denied, wanted: &Denied) -> bool {
         self.lists
             .iter()
             .filter(|(other, _)| **other != name)
@@ -212,20 +272,13 @@ impl Hand<'_> {
             .all(|handle| list.contains(handle))
     }
 
-    /// Says aloud what was there and is no longer.
-    fn tell_what_is_missing(&self, wanted: &Handles, found: Option<&Handles>) {
-        let is_gone = |handle: &&Handle| !found.is_some_and(|found| found.contains(*handle));
-        let stood = self.pen.last_read().intersection(wanted);
-        let gone: Vec<&str> = stood.filter(is_gone).map(Handle::as_str).collect();
-        if !gone.is_empty() {
-            tracing::error!(role = self.policies.role, handles = ?gone,
-                "ended sessions were taken off the role's list by somebody else; they are put \
-                 back");
-        }
+    fn name(&mut self, wanted: &Denied) -> ListName {
+        let now = self.clock.now();
+        self.pen.name(self.hand.epoch, &self.lists, wanted, now)
     }
 
     /// Writes a list. False when the role is gone.
-    async fn write(&mut self, name: ListName, list: &Handles) -> Result<bool, Fault> {
+    async fn write(&mut self, name: ListName, list: &Denied) -> Result<bool, Fault> {
         match self.put(name, list).await {
             Err(fault) if fault.code == "aws_deny_list_full" => {
                 if self.make_room(name, list).await? {
@@ -244,14 +297,14 @@ impl Hand<'_> {
         }
     }
 
-    async fn put(&mut self, name: ListName, list: &Handles) -> Result<bool, Fault> {
+    async fn put(&mut self, name: ListName, list: &Denied) -> Result<bool, Fault> {
         // About one write a second and role: AWS's own rate is not published, and what ends in
         // between shares the next write.
         if let Some(last) = self.pen.last_write {
             sleep_until(last + self.interval).await;
         }
         let sending = self.pen.sending(list);
-        let answer = self.policies.put(name, list).await;
+        let answer = self.policies.put(name, list, self.hand.mark).await;
         self.heard(sending, &answer);
         answer
     }
@@ -268,12 +321,12 @@ impl Hand<'_> {
     }
 
     /// Nothing is wanted any more: every list goes.
-    async fn clear(&mut self) -> Result<Handles, Fault> {
+    async fn clear(&mut self) -> Result<Denied, Fault> {
         let names: Vec<ListName> = self.lists.keys().copied().collect();
         for name in names {
             if self.pen.current() == Some(name) {
                 // A removal that lands late would take with it what is written there next.
-                let sending = self.pen.sending(&Handles::new());
+                let sending = self.pen.sending(&Denied::new());
                 let answer = self.policies.remove(name).await;
                 self.heard(sending, &answer);
                 answer?;
@@ -281,7 +334,7 @@ impl Hand<'_> {
                 self.policies.remove(name).await?;
             }
         }
-        Ok(Handles::new())
+        Ok(Denied::new())
     }
 
     /// Removes what older names hold, once the list in use has held all of it for as long as a
@@ -301,7 +354,7 @@ impl Hand<'_> {
 
     /// The role is full, and some of it may be our own: a list whose wanted entries other lists
     /// have too can go at once. True when something went.
-    async fn make_room(&mut self, name: ListName, wanted: &Handles) -> Result<bool, Fault> {
+    async fn make_room(&mut self, name: ListName, wanted: &Denied) -> Result<bool, Fault> {
         let mut made = false;
         let names: Vec<ListName> = self.lists.keys().copied().filter(|n| *n != name).collect();
         for candidate in names {
@@ -310,7 +363,7 @@ impl Hand<'_> {
                 .get(&candidate)
                 .map(|list| list & wanted)
                 .unwrap_or_default();
-            let elsewhere: Handles = self
+            let elsewhere: Denied = self
                 .lists
                 .iter()
                 .filter(|(other, _)| **other != candidate)

@@ -3,14 +3,16 @@
 
 use aws_sdk_iam::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use jitney_core::adapter::Mark;
 use jitney_core::fault::{Fault, FaultKind};
 use jitney_core::id::InstallationName;
 
 use crate::adapter::{TOLD_REVOKING, own_fault, read_fault};
 use crate::classify::{Call, fault, is_absent};
 use crate::connect::Clients;
-use crate::deny_list::{Handles, ListName, document, parse};
+use crate::deny_list::{Denied, List, document, parse};
 use crate::limits::POLICY_PAGES_MAX;
+use crate::list_name::ListName;
 
 /// The lists on one role.
 pub(crate) struct RolePolicies<'a> {
@@ -51,9 +53,9 @@ impl RolePolicies<'_> {
         ))
     }
 
-    /// What a list denies. Nothing when it is not there; no handles when it is not a list as we
-    /// write it.
-    pub(crate) async fn list(&self, name: ListName) -> Result<Option<Handles>, Fault> {
+    /// What a list says. Nothing when it is not there; one that denies nothing when it is not a
+    /// list as we write it.
+    pub(crate) async fn list(&self, name: ListName) -> Result<Option<List>, Fault> {
         let text = name.of(self.installation);
         let call = self.clients.reading.get_role_policy();
         let found = match call.role_name(self.role).policy_name(&text).send().await {
@@ -61,20 +63,25 @@ impl RolePolicies<'_> {
             Err(error) if is_absent(&error) => return Ok(None),
             Err(error) => return Err(read_fault("GetRolePolicy", &error)),
         };
-        let handles = parse(found.policy_document());
-        if handles.is_none() {
+        let list = parse(found.policy_document());
+        if list.is_none() {
             tracing::error!(
                 role = self.role,
                 policy = text,
                 "a list of ended sessions was changed by somebody else; it is not relied on"
             );
         }
-        Ok(Some(handles.unwrap_or_default()))
+        Ok(Some(list.unwrap_or_default()))
     }
 
     /// Writes a list whole. False when there is no such role.
-    pub(crate) async fn put(&self, name: ListName, list: &Handles) -> Result<bool, Fault> {
-        let text = document(list).map_err(|error| {
+    pub(crate) async fn put(
+        &self,
+        name: ListName,
+        list: &Denied,
+        mark: Mark,
+    ) -> Result<bool, Fault> {
+        let text = document(list, mark).map_err(|error| {
             let logged = format!("a list of ended sessions cannot be written as JSON: {error}");
             own_fault(
                 FaultKind::Permanent,

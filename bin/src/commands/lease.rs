@@ -32,8 +32,8 @@ async fn list(arguments: LeaseList) -> Result<u8, Failure> {
     let (configuration, ledger) = open(&arguments.configuration)?;
     let filter = LeaseFilter {
         ended_too: arguments.all,
-        job: None,
         limit: arguments.limit,
+        ..LeaseFilter::default()
     };
     let rows = ledger.leases(filter).await.map_err(cannot_read)?;
     let mut views = Vec::new();

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use jitney_core::adapter::{Elevate, Epoch, Revocations, Revoke};
+use jitney_core::adapter::{Elevate, Hand, Page, Pass, Reach, Revocations, Revoke};
 use jitney_core::books::Recorded;
+use jitney_core::catalogue::Resource;
 use jitney_core::credential::{Credential, Elevation};
 use jitney_core::evidence::{Evidence, Hold, Revocation};
 use jitney_core::fault::{Fault, FaultKind};
 use jitney_core::guarantee::{Guarantees, Recall};
-use jitney_core::id::CloudName;
+use jitney_core::id::{CloudName, TargetName};
 use jitney_core::lease::{Active, Elevating, Revoking};
 use jitney_core::plan::{CannotPlan, LaneId, Order, Plan};
 use jitney_core::time::Clock as _;
@@ -109,6 +111,13 @@ fn fault(kind: FaultKind) -> Fault {
     }
 }
 
+fn lane(target: &TargetName) -> LaneId {
+    LaneId {
+        target: target.clone(),
+        name: "role/deploy".to_owned(),
+    }
+}
+
 #[async_trait]
 impl Elevate for FakeCloud {
     fn cloud(&self) -> &CloudName {
@@ -125,10 +134,7 @@ impl Elevate for FakeCloud {
             });
         }
         Ok(Plan {
-            lane: LaneId {
-                target: order.target.clone(),
-                name: "role/deploy".to_owned(),
-            },
+            lane: lane(order.target),
             lane_capacity: 50,
             terms: json!({ "scopes": scopes }),
             summary: vec!["assume the role `deploy`".to_owned()],
@@ -145,6 +151,19 @@ impl Elevate for FakeCloud {
         })
     }
 
+    fn lanes(&self, resources: &[&Resource]) -> BTreeSet<LaneId> {
+        let lane = |resource: &&Resource| lane(&resource.target);
+        resources.iter().map(lane).collect()
+    }
+
+    fn reach(&self) -> Reach {
+        Reach {
+            issues_within: Duration::from_secs(2),
+            lives: Duration::from_secs(900),
+            watermarks: true,
+        }
+    }
+
     async fn elevate(&self, intent: &Recorded<Elevating>) -> Result<Elevation, Fault> {
         self.mint(intent.terms().handle.as_str()).await
     }
@@ -159,10 +178,10 @@ impl Revoke for FakeCloud {
     async fn revoke(
         &self,
         _: &LaneId,
-        _: Epoch,
+        _: Hand,
         due: &[Recorded<Revoking>],
         _: &[Hold],
-    ) -> Result<Revocations, Fault> {
+    ) -> Result<Pass, Fault> {
         let now = jitney_broker::SystemClock.now();
         let mut found = Revocations::new();
         for lease in due {
@@ -180,6 +199,10 @@ impl Revoke for FakeCloud {
             };
             found.insert(lease.terms().id, Ok(evident));
         }
-        Ok(found)
+        Ok(found.into())
+    }
+
+    async fn sweep(&self, _: Option<String>) -> Result<Page, Fault> {
+        Ok(Page::default())
     }
 }

@@ -16,8 +16,8 @@ async fn all_ended(world: &World) -> Vec<String> {
         let ledger = world.broker.as_ref().unwrap().core().books.ledger();
         let filter = LeaseFilter {
             ended_too: true,
-            job: None,
             limit: 100,
+            ..LeaseFilter::default()
         };
         let rows = ledger.leases(filter).await.unwrap();
         let found: Vec<_> = rows.iter().map(|row| found_lease(row).unwrap()).collect();
@@ -41,8 +41,8 @@ async fn a_client_that_hangs_up_mid_elevation_leaves_a_record_and_no_grant() {
     let ledger = world.broker.as_ref().unwrap().core().books.ledger();
     let filter = LeaseFilter {
         ended_too: true,
-        job: None,
         limit: 10,
+        ..LeaseFilter::default()
     };
     assert_eq!(ledger.leases(filter).await.unwrap().len(), 1);
     assert_eq!(world.cloud.minted(), 0);

@@ -51,8 +51,8 @@ async fn what_a_killed_broker_began_is_ended_by_the_next() {
     // Nothing was taken back, and nothing was sealed.
     let filter = || LeaseFilter {
         ended_too: true,
-        job: None,
         limit: 10,
+        ..LeaseFilter::default()
     };
     let state = {
         let ledger = world.open_ledger();

@@ -81,6 +81,24 @@ events! {
     HoldPlaced = "hold_placed",
     /// A hold is no longer needed.
     HoldDropped = "hold_dropped",
+    /// Somebody undid in a cloud what keeps ended leases ended. It is put back.
+    HoldUndone = "hold_undone",
+    /// Holds were replaced by one watermark that covers all of them.
+    HoldsCompacted = "holds_compacted",
+    /// Something was found in a cloud that bears our stamp and belongs to nothing that is open.
+    StrayFound = "stray_found",
+    /// A lease is under revocation for longer than was promised.
+    LeaseStuck = "lease_stuck",
+    /// An operator ordered leases to be ended.
+    KillOrdered = "kill_ordered",
+    /// Every lease that a kill order is about is durably ending.
+    KillDone = "kill_done",
+    /// A cloud bears traces of a later ledger than this one: nothing is elevated any more.
+    Halted = "halted",
+    /// An operator ordered everything to be cut that the ledger may have forgotten.
+    RecoveryOrdered = "recovery_ordered",
+    /// Everything that the ledger may have forgotten is cut; elevations go on.
+    Recovered = "recovered",
     /// A broker came up on this ledger.
     BrokerStarted = "broker_started",
     /// A broker took over a lane with a new epoch.

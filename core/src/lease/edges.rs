@@ -55,6 +55,7 @@ impl Elevating {
             why,
             since: now,
             lands_by: self.lands_by,
+            issued_by: self.lands_by,
             exposed_until: self.exposed_until,
             told_exposed_until: self.exposed_until,
             written_at: None,
@@ -87,6 +88,7 @@ impl Recorded<Elevating> {
                 alive_at: now,
                 mints: 1,
                 lands_by: state.lands_by,
+                issued_by: now,
                 terms: state.terms,
             }
         })
@@ -133,6 +135,7 @@ impl Recorded<Elevating> {
         self.step(entry, |state| Revoking {
             exposed_until: expires_at,
             told_exposed_until: expires_at,
+            issued_by: now,
             ..state.revoking(why, now)
         })
     }
@@ -192,6 +195,7 @@ impl Recorded<Active> {
             alive_at: now,
             mints: state.mints.saturating_add(1),
             lands_by,
+            issued_by: lands_by,
             ..state
         }))
     }
@@ -221,6 +225,7 @@ impl Recorded<Active> {
             why,
             since: now,
             lands_by: state.lands_by,
+            issued_by: state.issued_by,
             exposed_until: state.exposed_until,
             told_exposed_until: state.exposed_until,
             written_at: None,
@@ -310,7 +315,7 @@ impl Recorded<Revoking> {
             .field("evidence", evidence.as_str())
             .field("attempts", self.attempts)
             .field_if_known("hold_until", hold_until);
-        let hold = hold_until.map(|until| self.terms.hold(until));
+        let hold = hold_until.map(|until| self.terms.hold(until, self.issued_by));
         let outcome = Outcome::Revoked { why, evidence };
         self.step(entry, |state| Ended {
             terms: state.terms,
@@ -377,7 +382,9 @@ impl Recorded<Revoking> {
             .field("reason", &reason)
             .field("exposed_until", self.exposed_until);
         let derived = seconds(self.terms.plan.derived_seconds);
-        let hold = self.terms.hold(self.exposed_until.plus(derived));
+        let hold = self
+            .terms
+            .hold(self.exposed_until.plus(derived), self.issued_by);
         let outcome = Outcome::WrittenOff { person, reason };
         self.step(entry, |state| Ended {
             terms: state.terms,

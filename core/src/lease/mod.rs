@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 pub use edges::{CannotRenew, Looked, intend};
 
 use crate::audit::{Entry, Event};
-use crate::evidence::{Evidence, Hold};
+use crate::evidence::{Evidence, Held, Hold};
 use crate::guarantee::Recall;
 use crate::handle::Handle;
 use crate::id::{LeaseId, RequestId};
@@ -81,12 +81,16 @@ impl Terms {
             .field("lane", &self.plan.lane)
     }
 
-    fn hold(&self, until: Timestamp) -> Hold {
+    /// What must stay in force when this lease has ended. A watermark may take its place once
+    /// everything it covers was issued before; not when something derived outlives the
+    /// credential, because that bears an issue time of its own.
+    fn hold(&self, until: Timestamp, issued_by: Timestamp) -> Hold {
         Hold {
             lane: self.plan.lane.clone(),
-            handle: self.handle.clone(),
-            lease: self.id,
+            held: Held::Grant(self.handle.clone()),
+            lease: Some(self.id),
             until,
+            issued_by: (self.plan.derived_seconds == 0).then_some(issued_by),
         }
     }
 }
@@ -120,8 +124,11 @@ pub struct Active {
     pub(crate) alive_at: Timestamp,
     /// How many times the cloud was asked to mint.
     pub(crate) mints: u32,
-    /// When the latest mint was recorded, and until when it may land.
+    /// Until when the latest call may land.
     pub(crate) lands_by: Timestamp,
+    /// The last moment at which any credential of this lease can have been issued: that of the
+    /// answer, or `lands_by` while an answer is out.
+    pub(crate) issued_by: Timestamp,
 }
 
 /// Why a lease ends.
@@ -144,6 +151,8 @@ pub enum End {
     Undelivered,
     /// Nobody can say whether the cloud granted it.
     Doubted,
+    /// Everything that was issued in its lane was cut at once.
+    Cut,
 }
 
 impl End {
@@ -159,6 +168,7 @@ impl End {
             Self::PeerFailed => "peer-failed",
             Self::Undelivered => "undelivered",
             Self::Doubted => "doubted",
+            Self::Cut => "cut",
         }
     }
 }
@@ -170,6 +180,7 @@ pub struct Revoking {
     pub(crate) why: End,
     pub(crate) since: Timestamp,
     pub(crate) lands_by: Timestamp,
+    pub(crate) issued_by: Timestamp,
     pub(crate) exposed_until: Timestamp,
     pub(crate) told_exposed_until: Timestamp,
     pub(crate) written_at: Option<Timestamp>,

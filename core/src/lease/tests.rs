@@ -188,7 +188,7 @@ fn the_hold_is_placed_by_the_step_that_ends_the_lease() {
         over(revoking().looked(evident(Evidence::Probed { at: after(70) }), after(70))).unwrap();
     let hold = step.hold().unwrap();
     assert_eq!(
-        (hold.until, &hold.handle),
+        (hold.until, hold.grant().unwrap()),
         (after(5000), &step.next().terms().handle)
     );
 }

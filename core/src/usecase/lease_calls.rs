@@ -3,15 +3,16 @@
 use core::time::Duration;
 
 use super::Core;
-use crate::books::{FoundLease, FoundRequest, Recorded};
+use crate::books::{FoundLease, FoundRequest, Posted, Recorded};
 use crate::catalogue::resolve;
 use crate::credential::Credential;
 use crate::decision::{Question, Verdict};
 use crate::id::{LeaseId, RequestId};
 use crate::lease::{Active, End, Terms};
-use crate::ledger::CommitError;
+use crate::ledger::{CommitError, Transaction};
 use crate::principal::{JobKey, KeyThumbprint};
 use crate::refusal::Refusal;
+use crate::standing::Standing;
 use crate::time::Timestamp;
 
 /// How often a call is tried again when somebody else changed the lease in between.
@@ -128,6 +129,15 @@ impl Core {
         Ok(outcome?)
     }
 
+    /// Ends a lease by an operator's order.
+    pub(crate) async fn kill_for_sure(&self, id: LeaseId, why: End) -> Result<(), CommitError> {
+        let found = self.books.lease(id).await;
+        match found.map_err(|error| CommitError::Unavailable(error.to_string()))? {
+            Some(lease) => self.end_for_sure(lease, why).await.map(|_| ()),
+            None => Ok(()),
+        }
+    }
+
     /// Ends a lease, also when somebody changes it at the same moment: a renewal that came first
     /// must not keep alive what was to end.
     async fn end_for_sure(&self, lease: FoundLease, why: End) -> Result<FoundLease, CommitError> {
@@ -171,11 +181,14 @@ impl Core {
             return Err(Refusal::new("lease_ended", "the lease is no longer active"));
         };
         self.still_allowed(&active).await?;
+        let standing = self.standing_permits(&active).await?;
         let now = self.clock.now();
         let step = active
             .renewing(self.answer_by(now), now)
             .map_err(|(_, why)| Refusal::new("at_absolute_end", why.to_string()))?;
-        let raised = self.books.record(step).await?;
+        let raised = self
+            .recorded_under(step, Transaction::default(), &standing)
+            .await?;
         let adapter = self.adapter(&raised.terms().plan.lane.target)?;
         let elevation = adapter
             .renew(&raised)
@@ -195,6 +208,18 @@ impl Core {
         }
         self.pulse.beat(id, self.clock.now());
         Ok((raised, elevation.credential))
+    }
+
+    /// The standing orders, if they let a lease be renewed.
+    async fn standing_permits(
+        &self,
+        lease: &Recorded<Active>,
+    ) -> Result<Posted<Standing>, Refusal> {
+        let standing = self.books.standing_as_known().await?;
+        standing.says.permits_elevating()?;
+        let lane = &lease.terms().plan.lane;
+        standing.says.permits_in(lane, self.clock.now())?;
+        Ok(standing)
     }
 
     async fn still_allowed(&self, lease: &Recorded<Active>) -> Result<(), Refusal> {

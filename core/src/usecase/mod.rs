@@ -4,14 +4,22 @@
 //! that dies anywhere inside one leaves behind a ledger from which [`crate::reconcile`] goes on.
 
 mod lease_calls;
+mod operator;
+mod overview;
+mod recovery;
 mod submit;
+mod sweep;
 
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use lease_calls::{Beat, Proof};
+pub use operator::{Aimed, OrderProgress, Signed};
+pub use overview::{STUCK_GRACE, Stuck};
+pub use recovery::Recovering;
 pub use submit::{Ask, Submission};
+pub use sweep::{Stray, Swept};
 
 use crate::adapter::Adapter;
 use crate::audit::{Checkpoint, SigningKey};

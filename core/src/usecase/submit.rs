@@ -8,13 +8,13 @@ use futures_util::future::join_all;
 
 use super::Core;
 use crate::audit::{Entry, Event};
-use crate::books::Recorded;
+use crate::books::{Posted, Record, Recorded};
 use crate::catalogue::{Wanted, resolve};
 use crate::credential::{Credential, Elevation};
 use crate::decision::{Decision, Question, Verdict};
 use crate::fault::Fault;
 use crate::guarantee::Guarantees;
-use crate::id::{LeaseId, RequestId, TargetName};
+use crate::id::{LeaseId, RequestId, ResourceName, TargetName};
 use crate::lease::{self, Active, Elevating, End, intend};
 use crate::ledger::{Budget, CommitError, OnceUse, Owner, Share, Transaction};
 use crate::plan::{CannotPlan, Order, Plan};
@@ -22,6 +22,7 @@ use crate::principal::{OnceKey, Principal};
 use crate::refusal::Refusal;
 use crate::request::{self, Granting, Quorum, Submitted};
 use crate::scope::{SCOPES_MAX, Scope};
+use crate::standing::Standing;
 use crate::time::Timestamp;
 
 /// How long people may take to answer.
@@ -325,6 +326,7 @@ impl Core {
         now: Timestamp,
     ) -> Result<Submission, Refusal> {
         let id = draft.id;
+        let standing = self.books.standing_as_known().await?;
         let answer_by = self.answer_by(now);
         let absolute_end = now.plus(Duration::from_secs(u64::from(draft.ttl_seconds)));
         let mut also = uses.transaction(id);
@@ -332,6 +334,9 @@ impl Core {
         let mut intents = Vec::new();
         for (lease, scopes, plan) in draft.leases {
             let plan = plan?;
+            let is_named = |scope: &Scope, name: &ResourceName| self.is_named(scope, name);
+            let says = &standing.says;
+            says.permits(&ask.principal, &plan, &scopes, is_named, now)?;
             also.budgets.push(lane_budget(&plan));
             intents.push(intend(lease::Terms {
                 id: lease,
@@ -349,7 +354,8 @@ impl Core {
         }
         let leases = intents.iter().map(|step| step.next().terms().id).collect();
         let request = submitted.allowed(leases, answer_by, absolute_end);
-        let (granting, intents) = match self.books.record_with((request, intents), also).await {
+        let recorded = self.recorded_under((request, intents), also, &standing);
+        let (granting, intents) = match recorded.await {
             Ok(recorded) => recorded,
             // Somebody presented the same token between our look and our commit.
             Err(CommitError::Replayed(earlier)) => {
@@ -359,6 +365,23 @@ impl Core {
         };
         let answers = join_all(intents.into_iter().map(|intent| self.mint(intent))).await;
         self.answer(granting, decision, answers).await
+    }
+
+    /// Records what leads to a mint, if the standing orders still say what permitted it.
+    pub(super) async fn recorded_under<R: Record>(
+        &self,
+        record: R,
+        mut also: Transaction,
+        standing: &Posted<Standing>,
+    ) -> Result<R::Recorded, CommitError> {
+        also.sheets_unchanged.push(standing.at());
+        let recorded = self.books.record_with(record, also).await;
+        if let Err(CommitError::Moved(_)) = &recorded {
+            // Whoever asks again is judged by what they say now.
+            let read = self.books.standing().await;
+            read.map_err(|error| CommitError::Unavailable(error.to_string()))?;
+        }
+        recorded
     }
 
     async fn mint(&self, intent: Recorded<Elevating>) -> Answer {

@@ -2,14 +2,26 @@
 
 use core::time::Duration;
 
-use jitney_core::adapter::Epoch;
+use jitney_core::adapter::{Epoch, Hand, Mark};
 use jitney_core::evidence::Evidence;
 use jitney_core::fault::{Fault, FaultKind};
 use jitney_core::guarantee::Recall;
 
 use super::{Held, Stage, Taken, ensure};
 
-pub(super) const FIRST: Epoch = Epoch(1);
+pub(super) const FIRST: Hand = writing_as(1);
+
+/// The hand that owns a lane in this epoch, with a ledger that has come so far by then.
+#[must_use]
+pub const fn writing_as(epoch: u64) -> Hand {
+    Hand {
+        epoch: Epoch(epoch),
+        mark: Mark {
+            era: 0,
+            sequence: 100 + epoch,
+        },
+    }
+}
 
 pub(super) async fn take(stage: &dyn Stage) -> Result<Taken, String> {
     let adapter = stage.adapter();

@@ -2,12 +2,12 @@
 
 use core::time::Duration;
 
-use jitney_core::adapter::Epoch;
+use jitney_core::adapter::Hand;
 
-use super::ending::{FIRST, ensure_refused, take};
+use super::ending::{FIRST, ensure_refused, take, writing_as};
 use super::{Held, Stage, Trouble, ensure};
 
-const SECOND: Epoch = Epoch(2);
+const SECOND: Hand = writing_as(2);
 
 pub(super) async fn a_later_hand_carries_on(stage: &dyn Stage) -> Held {
     let scribe = stage.scribe();
@@ -66,7 +66,7 @@ pub(super) async fn a_late_change_loosens_nothing(stage: &dyn Stage) -> Held {
     // The change that names the first lease alone is given up and will land later.
     stage.trouble(Trouble::ChangeLandsLate { after_seconds: 3 });
     let given_up = adapter.revoke(&lane, FIRST, &[one_lease], &[]).await;
-    let is_clear = given_up.is_ok_and(|found| found.values().all(Result::is_ok));
+    let is_clear = given_up.is_ok_and(|found| found.leases.values().all(Result::is_ok));
     ensure(!is_clear, || {
         "the change was to be cut off, and was not".to_owned()
     })?;

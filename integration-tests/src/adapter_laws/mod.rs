@@ -25,6 +25,7 @@ use jitney_core::adapter::Adapter;
 use jitney_core::catalogue::Wanted;
 use jitney_core::plan::LaneId;
 
+pub use ending::writing_as;
 pub use relay::{Meddling, Relay};
 pub use scribe::{Scribe, SystemClock, Taken};
 

@@ -6,7 +6,7 @@ use core::time::Duration;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use jitney_core::adapter::{Adapter, Epoch};
+use jitney_core::adapter::{Adapter, Hand};
 use jitney_core::books::{Books, FoundLease, Recorded};
 use jitney_core::catalogue::Wanted;
 use jitney_core::credential::Elevation;
@@ -208,14 +208,14 @@ impl Scribe {
     pub async fn look(
         &self,
         adapter: &dyn Adapter,
-        epoch: Epoch,
+        hand: Hand,
         leases: Vec<Recorded<Revoking>>,
         holds: &[Hold],
     ) -> Result<(Vec<Recorded<Ended>>, Vec<Recorded<Revoking>>), String> {
         let lane = leases.first().ok_or("no lease to look at")?;
         let lane = lane.terms().plan.lane.clone();
-        let found = adapter.revoke(&lane, epoch, &leases, holds).await;
-        let mut found = found.map_err(told)?;
+        let found = adapter.revoke(&lane, hand, &leases, holds).await;
+        let mut found = found.map_err(told)?.leases;
         let (mut over, mut again) = (Vec::new(), Vec::new());
         for lease in leases {
             let id = lease.terms().id;
@@ -238,7 +238,7 @@ impl Scribe {
     pub async fn end(
         &self,
         adapter: &dyn Adapter,
-        epoch: Epoch,
+        hand: Hand,
         lease: Recorded<Revoking>,
     ) -> Result<Gone, String> {
         let began = self.now();
@@ -246,7 +246,7 @@ impl Scribe {
         let mut leases = vec![lease];
         for _ in 0..LOOKS_MAX {
             let holds = self.holds(&lane).await?;
-            let (mut over, again) = self.look(adapter, epoch, leases, &holds).await?;
+            let (mut over, again) = self.look(adapter, hand, leases, &holds).await?;
             if let Some(ended) = over.pop() {
                 let took = self.now().since(began);
                 return gone(ended, took);

@@ -69,7 +69,7 @@ pub(super) async fn nobody_there_is_retryable(stage: &dyn Stage) -> Held {
     let lease = stage.scribe().ending(taken.lease).await?;
     let lane = lease.terms().plan.lane.clone();
     match nowhere.revoke(&lane, FIRST, &[lease], &[]).await {
-        Ok(found) if found.values().all(Result::is_ok) => {
+        Ok(found) if found.leases.values().all(Result::is_ok) => {
             Err("a lease was answered for by nobody".to_owned())
         }
         Ok(_) => Ok(()),
@@ -97,7 +97,8 @@ pub(super) async fn a_lost_grant_can_be_ended(stage: &dyn Stage) -> Held {
     scribe.end(&*adapter, FIRST, lease).await?;
     // It was never seen, so it cannot be tried; but it is held for as long as it can live.
     let holds = scribe.holds(&lane).await?;
-    ensure(holds.iter().any(|hold| hold.handle == handle), || {
-        "nothing is held against the grant that was lost".to_owned()
-    })
+    ensure(
+        holds.iter().any(|hold| hold.grant() == Some(&handle)),
+        || "nothing is held against the grant that was lost".to_owned(),
+    )
 }

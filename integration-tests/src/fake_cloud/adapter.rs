@@ -4,13 +4,15 @@ use core::time::Duration;
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
-use jitney_core::adapter::{Elevate, Epoch, Revocations, Revoke};
+use jitney_core::adapter::{
+    Elevate, Hand, Mark, Page, Pass, Reach, Revocations, Revoke, Stamped, StampedKind,
+};
 use jitney_core::books::Recorded;
+use jitney_core::catalogue::Resource;
 use jitney_core::credential::{Credential, Elevation};
-use jitney_core::evidence::{Evidence, Hold, Revocation};
+use jitney_core::evidence::{Evidence, Held, Hold, Revocation};
 use jitney_core::fault::{Fault, FaultKind};
 use jitney_core::guarantee::{Guarantees, Recall};
-use jitney_core::handle::Handle;
 use jitney_core::id::{CloudName, LeaseId};
 use jitney_core::lease::{Active, Elevating, Revoking, Terms};
 use jitney_core::ledger::RowId;
@@ -60,6 +62,22 @@ impl Elevate for FakeCloud {
                 because: Vec::new(),
             },
         })
+    }
+
+    fn lanes(&self, resources: &[&Resource]) -> BTreeSet<LaneId> {
+        let lane = |resource: &&Resource| LaneId {
+            target: resource.target.clone(),
+            name: resource.via.clone().unwrap_or_else(|| "main".to_owned()),
+        };
+        resources.iter().map(lane).collect()
+    }
+
+    fn reach(&self) -> Reach {
+        Reach {
+            issues_within: LANDS_WITHIN,
+            lives: SESSION_LIFE,
+            watermarks: self.style == Style::Denies,
+        }
     }
 
     async fn elevate(&self, intent: &Recorded<Elevating>) -> Result<Elevation, Fault> {
@@ -131,10 +149,10 @@ impl Revoke for FakeCloud {
     async fn revoke(
         &self,
         lane: &LaneId,
-        epoch: Epoch,
+        hand: Hand,
         due: &[Recorded<Revoking>],
         holds: &[Hold],
-    ) -> Result<Revocations, Fault> {
+    ) -> Result<Pass, Fault> {
         let now = self.clock.now();
         let mut state = self.lock();
         state.revoke_calls += 1;
@@ -146,43 +164,75 @@ impl Revoke for FakeCloud {
             let kind = FaultKind::Retryable { after: Some(after) };
             return Err(fault(kind, "fake_throttled"));
         }
-        if !state.books.take_pen(lane, epoch) {
-            return Err(fault(FaultKind::Ambiguous, "fake_superseded"));
+        let mark_seen = state.books.mark(lane);
+        if let Err(newer) = state.books.take_pen(lane, hand.epoch) {
+            return Ok(Pass {
+                mark_seen,
+                superseded_by: Some(newer),
+                ..Pass::default()
+            });
         }
-        let found = match self.style {
-            Style::Denies => deny(&mut state, lane, due, holds, now),
+        let leases = match self.style {
+            Style::Denies => deny(&mut state, (lane, hand), due, holds, now),
             Style::Deletes => delete(&mut state, due, now),
         };
         match mishap {
             Some(RevokeMishap::LostAfter) => Err(lost()),
-            Some(RevokeMishap::SaysNothing) => Ok(Revocations::new()),
-            Some(RevokeMishap::Throttled(_)) | None => Ok(found),
+            Some(RevokeMishap::SaysNothing) => Ok(Pass::default()),
+            Some(RevokeMishap::Throttled(_)) | None => Ok(Pass {
+                leases,
+                mark_seen,
+                ..Pass::default()
+            }),
         }
+    }
+
+    async fn sweep(&self, _after: Option<String>) -> Result<Page, Fault> {
+        let stamped = |(lane, held, mark): (LaneId, Held, Option<Mark>)| Stamped {
+            native: format!("{held} in {lane}"),
+            lane,
+            held,
+            mark,
+            kind: StampedKind::Enforcement,
+        };
+        Ok(Page {
+            found: self
+                .lock()
+                .books
+                .entries()
+                .into_iter()
+                .map(stamped)
+                .collect(),
+            next: None,
+        })
     }
 }
 
 /// Brings the deny list to what is due and held, and says of each lease what follows.
 fn deny(
     state: &mut State,
-    lane: &LaneId,
+    (lane, hand): (&LaneId, Hand),
     due: &[Recorded<Revoking>],
     holds: &[Hold],
     now: Timestamp,
 ) -> Revocations {
     // What has expired needs no entry; written for it, one would stay with nobody to drop it.
     let alive = due.iter().filter(|lease| now < lease.exposed_until());
-    let ending = alive.map(|lease| &lease.terms().handle);
-    let wanted: BTreeSet<Handle> = ending
-        .chain(holds.iter().map(|hold| &hold.handle))
-        .cloned()
+    let ending = alive.map(|lease| grant(lease));
+    let wanted: BTreeSet<Held> = ending
+        .chain(holds.iter().map(|hold| hold.held.clone()))
         .collect();
-    let before = state.books.write_list(lane, &wanted, now);
+    let before = state.books.write_list(lane, hand, &wanted, now);
     due.iter()
         .map(|lease| {
-            let was_there = before.contains(&lease.terms().handle);
+            let was_there = before.contains(&grant(lease));
             (lease.terms().id, Ok(denied(lease, was_there, now)))
         })
         .collect()
+}
+
+fn grant(lease: &Revoking) -> Held {
+    Held::Grant(lease.terms().handle.clone())
 }
 
 fn denied(lease: &Recorded<Revoking>, was_there: bool, now: Timestamp) -> Revocation {

@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jitney_core::adapter::Epoch;
+use jitney_core::adapter::{Epoch, Hand, Mark};
+use jitney_core::evidence::Held;
 use jitney_core::handle::Handle;
 use jitney_core::id::LeaseId;
 use jitney_core::plan::LaneId;
@@ -34,8 +35,21 @@ pub struct Session {
 #[derive(Debug, Default)]
 struct DenyList {
     epoch: Option<Epoch>,
-    /// Each handle with the moment it was written.
-    written: BTreeMap<Handle, Timestamp>,
+    /// How far the ledger was that led to what is written.
+    mark: Option<Mark>,
+    /// Each entry with the moment it was written.
+    written: BTreeMap<Held, Timestamp>,
+}
+
+impl DenyList {
+    fn denies(&self, session: &Session, now: Timestamp) -> bool {
+        let covers = |held: &Held| match held {
+            Held::Grant(handle) => *handle == session.handle,
+            Held::IssuedBefore(moment) => session.minted_at < *moment,
+        };
+        let mut in_force = self.written.iter();
+        in_force.any(|(held, written_at)| covers(held) && written_at.plus(LAG) <= now)
+    }
 }
 
 /// The cloud's own books.
@@ -62,13 +76,11 @@ impl CloudBooks {
     }
 
     fn denies(&self, session: &Session, now: Timestamp) -> bool {
-        self.lists
-            .get(&session.lane)
-            .and_then(|list| list.written.get(&session.handle))
-            .is_some_and(|written_at| written_at.plus(LAG) <= now)
+        let list = self.lists.get(&session.lane);
+        list.is_some_and(|list| list.denies(session, now))
     }
 
-    pub(super) fn denied(&self, lane: &LaneId) -> Vec<Handle> {
+    pub(super) fn denied(&self, lane: &LaneId) -> Vec<Held> {
         let list = self.lists.get(lane);
         list.map(|list| list.written.keys().cloned().collect())
             .unwrap_or_default()
@@ -82,28 +94,46 @@ impl CloudBooks {
         self.sessions.push(session);
     }
 
-    /// Takes the pen of a lane. A hand that was superseded does not get it back.
-    pub(super) fn take_pen(&mut self, lane: &LaneId, epoch: Epoch) -> bool {
+    /// Takes the pen of a lane, or says which later hand has it.
+    pub(super) fn take_pen(&mut self, lane: &LaneId, epoch: Epoch) -> Result<(), Epoch> {
         let list = self.lists.entry(lane.clone()).or_default();
-        let is_ours = list.epoch.is_none_or(|newest| newest <= epoch);
-        if is_ours {
-            list.epoch = Some(epoch);
+        match list.epoch.filter(|newest| *newest > epoch) {
+            Some(newer) => Err(newer),
+            None => {
+                list.epoch = Some(epoch);
+                Ok(())
+            }
         }
-        is_ours
+    }
+
+    /// The mark that a lane bears.
+    pub(super) fn mark(&self, lane: &LaneId) -> Option<Mark> {
+        self.lists.get(lane).and_then(|list| list.mark)
+    }
+
+    /// Every entry of every list, with the mark of the list.
+    pub(super) fn entries(&self) -> Vec<(LaneId, Held, Option<Mark>)> {
+        let of = |(lane, list): (&LaneId, &DenyList)| {
+            let entry = |held: &Held| (lane.clone(), held.clone(), list.mark);
+            list.written.keys().map(entry).collect::<Vec<_>>()
+        };
+        self.lists.iter().flat_map(of).collect()
     }
 
     /// Makes a deny list name exactly these, and gives what it named before.
     pub(super) fn write_list(
         &mut self,
         lane: &LaneId,
-        wanted: &BTreeSet<Handle>,
+        hand: Hand,
+        wanted: &BTreeSet<Held>,
         now: Timestamp,
-    ) -> BTreeSet<Handle> {
+    ) -> BTreeSet<Held> {
         let list = self.lists.entry(lane.clone()).or_default();
+        list.mark = Some(hand.mark);
         let before = list.written.keys().cloned().collect();
-        list.written.retain(|handle, _| wanted.contains(handle));
-        for handle in wanted {
-            list.written.entry(handle.clone()).or_insert(now);
+        list.written.retain(|held, _| wanted.contains(held));
+        for held in wanted {
+            list.written.entry(held.clone()).or_insert(now);
         }
         before
     }

@@ -18,7 +18,7 @@ mod mishap;
 use core::time::Duration;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use jitney_core::handle::Handle;
+use jitney_core::evidence::Held;
 use jitney_core::id::CloudName;
 use jitney_core::ledger::Ledger;
 use jitney_core::plan::LaneId;
@@ -124,7 +124,7 @@ impl FakeCloud {
 
     /// What a lane's deny list names.
     #[must_use]
-    pub fn denied(&self, lane: &LaneId) -> Vec<Handle> {
+    pub fn denied(&self, lane: &LaneId) -> Vec<Held> {
         self.lock().books.denied(lane)
     }
 

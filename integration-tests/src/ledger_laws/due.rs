@@ -8,7 +8,7 @@ use jitney_core::books::{Books, FoundLease};
 use jitney_core::guarantee::{Guarantees, Recall};
 use jitney_core::id::{LeaseId, RequestId};
 use jitney_core::lease::{self, Terms};
-use jitney_core::ledger::{LaneRows, Row, RowId, Transaction};
+use jitney_core::ledger::{LaneRows, Look, Row, RowId, Transaction};
 use jitney_core::plan::{LaneId, Plan};
 use jitney_core::principal::KeyThumbprint;
 use jitney_core::time::Timestamp;
@@ -160,9 +160,8 @@ pub(super) async fn a_lane_shows_all_that_must_be_done(stores: &dyn Stores) -> R
         ),
     ] {
         let mut seen = ledger.lane(&here, at(now)).await?;
-        seen.holds
-            .sort_by(|one, other| one.handle.cmp(&other.handle));
-        holds.sort_by(|one, other| one.handle.cmp(&other.handle));
+        seen.holds.sort_by(|one, other| one.held.cmp(&other.held));
+        holds.sort_by(|one, other| one.held.cmp(&other.held));
         same("the holds of the lane", &seen.holds, &holds)?;
         same(
             &format!("the leases at {now}"),
@@ -297,4 +296,45 @@ pub(super) async fn the_next_due_time_is_the_earliest(stores: &dyn Stores) -> Re
         }]))
         .await?;
     next_is(Some(at(-9))).await
+}
+
+pub(super) async fn a_lane_to_be_looked_at_is_due(stores: &dyn Stores) -> Result<(), Broken> {
+    let store = stores.empty().await?;
+    let ledger = store.open().await?;
+    let (here, there) = (lane("role/a"), lane("role/b"));
+    let look = |lane: &LaneId, when: Option<i64>| {
+        ledger.commit(Transaction {
+            looks: vec![Look {
+                lane: lane.clone(),
+                at: when.map(at),
+            }],
+            ..Transaction::default()
+        })
+    };
+    let due = |now: i64| ledger.due_lanes(at(now), 10);
+    look(&here, Some(20)).await?;
+    look(&there, Some(10)).await?;
+    same(
+        "the next due time",
+        &ledger.next_due().await?,
+        &Some(at(10)),
+    )?;
+    same("due just before", &due(9).await?, &Vec::new())?;
+    same("due at 10", &due(10).await?, &vec![there.clone()])?;
+    same(
+        "due at 20",
+        &due(20).await?,
+        &vec![there.clone(), here.clone()],
+    )?;
+    // A later look replaces the earlier one; one that is taken away is gone.
+    look(&there, Some(30)).await?;
+    look(&here, None).await?;
+    look(&here, None).await?;
+    same("due at 29", &due(29).await?, &Vec::new())?;
+    same("due at 30", &due(30).await?, &vec![there.clone()])?;
+    // A lane that is due for several reasons comes once, by the earliest.
+    let row = lease(&there, at(5));
+    ledger.commit(of_rows([row])).await?;
+    same("due for two reasons", &due(40).await?, &vec![there])?;
+    same("the next due time", &ledger.next_due().await?, &Some(at(5)))
 }

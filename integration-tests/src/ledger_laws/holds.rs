@@ -5,12 +5,12 @@ use jitney_core::ledger::{Ledger, Transaction};
 use jitney_core::plan::LaneId;
 use jitney_core::time::Timestamp;
 
-use super::sample::{at, hold, lane, lane_in, lease, of_holds, of_rows};
+use super::sample::{at, hold, lane, lane_in, lease, of_holds, of_rows, watermark};
 use super::{Broken, Stores, same};
 
 async fn holds_of(ledger: &dyn Ledger, lane: &LaneId) -> Result<Vec<Hold>, Broken> {
     let mut holds = ledger.lane(lane, Timestamp::default()).await?.holds;
-    holds.sort_by(|one, other| one.handle.cmp(&other.handle));
+    holds.sort_by(|one, other| one.held.cmp(&other.held));
     Ok(holds)
 }
 
@@ -100,4 +100,54 @@ pub(super) async fn holds_are_told_apart_by_lane_and_handle(
         same("the holds of another lane", &holds, &of_lane(lane))?;
     }
     Ok(())
+}
+
+pub(super) async fn a_hold_covers_what_was_issued_last(stores: &dyn Stores) -> Result<(), Broken> {
+    let store = stores.empty().await?;
+    let ledger = store.open().await?;
+    let here = lane("role/a");
+    let row = lease(&here, at(1));
+    ledger.commit(of_rows([row.clone()])).await?;
+    let issued = |issued_by: Option<i64>| Hold {
+        issued_by: issued_by.map(at),
+        ..hold(&here, 1, &row, at(10))
+    };
+    // Once it is not known until when, it stays unknown.
+    for (placed, stands) in [
+        (Some(5), Some(5)),
+        (Some(3), Some(5)),
+        (Some(8), Some(8)),
+        (None, None),
+        (Some(9), None),
+    ] {
+        ledger.commit(of_holds([issued(placed)])).await?;
+        let seen = holds_of(ledger.as_ref(), &here).await?;
+        same("the hold", &seen, &vec![issued(stands)])?;
+    }
+    Ok(())
+}
+
+pub(super) async fn a_watermark_stands_beside_the_grants(
+    stores: &dyn Stores,
+) -> Result<(), Broken> {
+    let store = stores.empty().await?;
+    let ledger = store.open().await?;
+    let here = lane("role/a");
+    let row = lease(&here, at(1));
+    let (grant, mark) = (
+        hold(&here, 1, &row, at(50)),
+        watermark(&here, at(20), at(40)),
+    );
+    ledger.commit(of_rows([row])).await?;
+    ledger
+        .commit(of_holds([grant.clone(), mark.clone()]))
+        .await?;
+    let both = holds_of(ledger.as_ref(), &here).await?;
+    same("the holds", &both, &vec![grant.clone(), mark.clone()])?;
+    // Another moment is another watermark.
+    let later = watermark(&here, at(30), at(60));
+    ledger.commit(of_holds([later.clone()])).await?;
+    ledger.commit(dropping(mark)).await?;
+    let left = holds_of(ledger.as_ref(), &here).await?;
+    same("what is left", &left, &vec![grant, later])
 }

@@ -166,3 +166,55 @@ pub(super) async fn of_many_hands_one_claims_a_lane(stores: &dyn Stores) -> Resu
     }
     Ok(())
 }
+
+pub(super) async fn a_raised_epoch_takes_the_lane_away(stores: &dyn Stores) -> Result<(), Broken> {
+    let store = stores.empty().await?;
+    let ledger = store.open().await?;
+    let (here, fresh) = (lane("role/a"), lane("role/b"));
+    let claim = |lane: &LaneId, hand: &'static str, now: i64| {
+        let lane = lane.clone();
+        let ledger = &ledger;
+        async move { ledger.claim_lane(&lane, hand, at(now), at(now + 10)).await }
+    };
+    let raise = |lane: &LaneId, epoch: u64| {
+        ledger.commit(Transaction {
+            epochs_raised: vec![Fence {
+                lane: lane.clone(),
+                epoch: Epoch(epoch),
+            }],
+            ..Transaction::default()
+        })
+    };
+    let first = claim(&here, "one", 1).await?;
+    raise(&here, 7).await?;
+    raise(&fresh, 7).await?;
+    let fence = Fence {
+        lane: here.clone(),
+        epoch: first.unwrap_or(Epoch(0)),
+    };
+    let late = ledger
+        .commit(Transaction {
+            fences: vec![fence.clone()],
+            ..Transaction::default()
+        })
+        .await;
+    refused("the hand before", late, CommitError::Fenced(fence))?;
+    // Free at once, also for another hand, and higher than what was raised.
+    same(
+        "the next claim",
+        &claim(&here, "two", 2).await?,
+        &Some(Epoch(8)),
+    )?;
+    same(
+        "a claim of a fresh lane",
+        &claim(&fresh, "two", 2).await?,
+        &Some(Epoch(8)),
+    )?;
+    // Nothing is ever lowered.
+    raise(&here, 3).await?;
+    same(
+        "the claim after",
+        &claim(&here, "one", 3).await?,
+        &Some(Epoch(9)),
+    )
+}

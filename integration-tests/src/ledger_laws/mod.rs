@@ -26,6 +26,7 @@ mod refusals;
 mod rows;
 mod sample;
 mod shares;
+mod sheets;
 #[cfg(test)]
 mod tests;
 pub mod wal;
@@ -137,6 +138,8 @@ pub const LAWS: &[Law] = &laws![
         "the leases of a request are found by it, and no others",
     rows::leases_are_listed_newest_first =
         "leases are listed newest first, by job, ended ones only on demand",
+    rows::leases_are_listed_page_by_page =
+        "leases are listed page by page, by state too, each once",
     refusals::a_transaction_is_applied_whole = "everything that a transaction holds is applied",
     refusals::an_empty_transaction_changes_nothing =
         "a transaction with nothing in it is taken and changes nothing",
@@ -150,6 +153,7 @@ pub const LAWS: &[Law] = &laws![
         "a transaction that exceeds a budget is refused and applies nothing",
     refusals::a_lost_lane_applies_nothing =
         "a transaction by a hand that lost its lane is refused and applies nothing",
+    refusals::a_sheet_that_moved_applies_nothing = "a transaction about a sheet in another version than it thinks is refused and applies nothing",
     once::a_once_key_stays_bound_to_its_first_use =
         "a once-key stays bound to its first use, which every later use is told",
     once::of_many_uses_of_one_key_one_succeeds =
@@ -172,11 +176,26 @@ pub const LAWS: &[Law] = &laws![
     holds::a_hold_prolonged_meanwhile_stays =
         "a hold that was prolonged in the meantime is not dropped by who saw the shorter one",
     holds::holds_are_told_apart_by_lane_and_handle = "holds are told apart by lane and handle",
+    holds::a_hold_covers_what_was_issued_last =
+        "a hold placed again covers what was issued last, or nobody knows until when",
+    holds::a_watermark_stands_beside_the_grants =
+        "a watermark is held beside the grants of its lane, and comes from no lease",
+    sheets::a_sheet_is_written_over_the_version_before_it =
+        "a sheet is written only over the version before it, the first over none",
+    sheets::sheets_are_found_by_how_they_begin =
+        "sheets are found by how their names begin, in the order of their names",
+    sheets::of_many_writers_of_one_sheet_one_succeeds =
+        "of many who write the same version of a sheet, one succeeds",
+    sheets::nothing_slips_past_a_sheet_that_moves =
+        "nothing that asserts a sheet is applied after the sheet has moved",
     lanes::a_lane_has_one_hand = "a lane is one hand's until its claim has run out",
     lanes::epochs_only_grow =
         "a lane taken over has a higher epoch, and the hand before it is fenced off",
     lanes::a_fence_knows_its_lane = "a fence passes only the present epoch of its own lane",
     lanes::of_many_hands_one_claims_a_lane = "of many hands that claim a lane, one gets it",
+    lanes::a_raised_epoch_takes_the_lane_away =
+        "a lane whose epoch is raised has no hand, and whoever claims it gets a higher one still",
+    due::a_lane_to_be_looked_at_is_due = "a lane that must be looked at is due, and its look moves",
     due::due_lanes_come_longest_due_first =
         "the lanes of due leases and holds come once each, the longest due first",
     due::what_is_over_is_not_due = "a lease that has ended and a hold that was dropped are not due",

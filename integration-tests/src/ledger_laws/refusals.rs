@@ -10,16 +10,16 @@ use std::sync::Arc;
 use jitney_core::adapter::Epoch;
 use jitney_core::audit::{Event, Frontier};
 use jitney_core::ledger::{
-    CommitError, Fence, LaneRows, LeaseFilter, Ledger, OnceUse, Row, Share, StoredEntry,
-    Transaction,
+    CommitError, Fence, LaneRows, LeaseFilter, Ledger, Look, OnceUse, Row, Share, Sheet,
+    StoredEntry, Transaction,
 };
 use jitney_core::plan::LaneId;
 use jitney_core::principal::OnceKey;
 use jitney_core::time::Timestamp;
 
 use super::sample::{
-    ALL, all_entries, at, budget, claim, ended, entry, hold, lane, lease, moved, of_rows, once,
-    request,
+    ALL, all_entries, at, budget, claim, ended, entry, hold, lane, lane_in, lease, moved, of_rows,
+    once, request, sheet, sheet_at,
 };
 use super::{Broken, Store, Stores, refused, same};
 
@@ -32,6 +32,7 @@ struct Picture {
     due: Vec<LaneId>,
     next_due: Option<Timestamp>,
     once: Option<OnceUse>,
+    sheets: Vec<Sheet>,
     entries: Vec<StoredEntry>,
     frontier: Frontier,
 }
@@ -39,14 +40,13 @@ struct Picture {
 async fn picture(ledger: &dyn Ledger) -> Result<Picture, Broken> {
     let mut lane = ledger.lane(&the_lane(), Timestamp::FAR_FUTURE).await?;
     lane.rows.sort_by_key(|row| row.id);
-    lane.holds
-        .sort_by(|one, other| one.handle.cmp(&other.handle));
+    lane.holds.sort_by(|one, other| one.held.cmp(&other.held));
     Ok(Picture {
         leases: ledger
             .leases(LeaseFilter {
                 ended_too: true,
-                job: None,
                 limit: ALL,
+                ..LeaseFilter::default()
             })
             .await?,
         requests: ledger.due_requests(Timestamp::FAR_FUTURE, ALL).await?,
@@ -54,6 +54,7 @@ async fn picture(ledger: &dyn Ledger) -> Result<Picture, Broken> {
         due: ledger.due_lanes(Timestamp::FAR_FUTURE, ALL).await?,
         next_due: ledger.next_due().await?,
         once: ledger.once(&OnceKey("token".to_owned())).await?,
+        sheets: ledger.sheets("").await?,
         entries: all_entries(ledger).await?,
         frontier: ledger.frontier().await?,
     })
@@ -87,6 +88,7 @@ async fn ready(stores: &dyn Stores) -> Result<Ready, Broken> {
             once: vec![used.clone()],
             claims: vec![claim("taken", &old), claim("given back", &older)],
             holds_placed: vec![old_hold.clone()],
+            sheets: vec![sheet("standing", 1), sheet("order/1", 1)],
             entries: vec![entry(Event::LeaseIntended, &old)],
             ..of_rows([old.clone(), older.clone()])
         })
@@ -110,7 +112,20 @@ async fn ready(stores: &dyn Stores) -> Result<Ready, Broken> {
             budget(Share::Job("job".to_owned()), 3),
             budget(Share::Lane(lane.clone()), 3),
         ],
-        fences: vec![Fence { lane, epoch }],
+        fences: vec![Fence {
+            lane: lane.clone(),
+            epoch,
+        }],
+        sheets: vec![sheet("standing", 2), sheet("order/2", 1)],
+        sheets_unchanged: vec![sheet_at("order/1", 1), sheet_at("order/3", 0)],
+        looks: vec![Look {
+            lane: lane_in("staging", "role/b"),
+            at: Some(at(40)),
+        }],
+        epochs_raised: vec![Fence {
+            lane: lane_in("staging", "role/a"),
+            epoch: Epoch(7),
+        }],
         entries: vec![
             entry(Event::LeaseIntended, &new),
             entry(Event::LeaseEnding, &old),
@@ -252,6 +267,37 @@ pub(super) async fn a_lost_lane_applies_nothing(stores: &dyn Stores) -> Result<(
             let fence = transaction.fences.first_mut()?;
             fence.epoch = Epoch(fence.epoch.0.checked_add_signed(step)?);
             Some(CommitError::Fenced(fence.clone()))
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn a_sheet_that_moved_applies_nothing(stores: &dyn Stores) -> Result<(), Broken> {
+    let moved = |name: &str| Some(CommitError::Moved(name.to_owned()));
+    // Read too early, read too late, thought to be there, thought not to be there.
+    for (name, version) in [
+        ("order/1", 0),
+        ("order/1", 2),
+        ("order/4", 1),
+        ("standing", 0),
+    ] {
+        leaves_nothing(stores, |changed, _| {
+            changed.sheets_unchanged.push(sheet_at(name, version));
+            moved(name)
+        })
+        .await?;
+    }
+    // Written over another version than the one before it.
+    for (name, version) in [
+        ("standing", 1),
+        ("standing", 3),
+        ("order/2", 2),
+        ("order/2", 0),
+    ] {
+        leaves_nothing(stores, |changed, _| {
+            changed.sheets = vec![sheet(name, version)];
+            moved(name)
         })
         .await?;
     }

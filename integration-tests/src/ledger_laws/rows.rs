@@ -4,7 +4,9 @@ use jitney_core::id::RequestId;
 use jitney_core::ledger::{CommitError, LeaseFilter, Owner, Row, RowId};
 use jitney_core::time::Timestamp;
 
-use super::sample::{ALL, at, crowd, ended, lane, lane_in, lease, moved, of_rows, owner, request};
+use super::sample::{
+    ALL, at, crowd, ended, lane, lane_in, lease, lease_id, moved, of_rows, owner, request,
+};
 use super::{Broken, Stores, refused, same};
 
 /// Text that breaks what is not told apart from the language it is put into.
@@ -192,6 +194,7 @@ pub(super) async fn leases_are_listed_newest_first(stores: &dyn Stores) -> Resul
                     ended_too,
                     job: job.map(str::to_owned),
                     limit,
+                    ..LeaseFilter::default()
                 };
                 let wanted = made
                     .iter()
@@ -202,6 +205,57 @@ pub(super) async fn leases_are_listed_newest_first(stores: &dyn Stores) -> Resul
                 same(&format!("leases by {filter:?}"), &found, &wanted)?;
             }
         }
+    }
+    Ok(())
+}
+
+pub(super) async fn leases_are_listed_page_by_page(stores: &dyn Stores) -> Result<(), Broken> {
+    let store = stores.empty().await?;
+    let ledger = store.open().await?;
+    let here = lane("role/a");
+    let mut made = Vec::new();
+    for number in 0..10 {
+        let row = lease(&here, at(1));
+        ledger.commit(of_rows([row.clone()])).await?;
+        let row = match number % 3 {
+            0 => ended(&row),
+            1 => moved(&row, "revoking"),
+            _ => moved(&row, "active"),
+        };
+        ledger.commit(of_rows([row.clone()])).await?;
+        made.push(row);
+    }
+    made.reverse();
+    for (ended_too, job, state) in [
+        (false, None, None),
+        (true, None, None),
+        (false, None, Some("revoking")),
+        (false, Some("job"), None),
+        (true, Some("job"), None),
+    ] {
+        let is_wanted = |row: &&Row| {
+            (ended_too || !row.is_final) && state.is_none_or(|state| row.state == state)
+        };
+        let wanted: Vec<Row> = made.iter().filter(is_wanted).cloned().collect();
+        let (mut found, mut older_than) = (Vec::new(), None);
+        loop {
+            let filter = LeaseFilter {
+                ended_too,
+                job: job.map(str::to_owned),
+                state: state.map(str::to_owned),
+                older_than,
+                limit: 2,
+            };
+            let page = ledger.leases(filter).await?;
+            let Some(last) = page.last() else { break };
+            older_than = Some(lease_id(last));
+            found.extend(page);
+            if found.len() > made.len() {
+                return Err(Broken::because("a page repeats what was on an earlier one"));
+            }
+        }
+        let which = format!("the pages of {job:?}, {state:?}, ended too: {ended_too}");
+        same(&which, &found, &wanted)?;
     }
     Ok(())
 }

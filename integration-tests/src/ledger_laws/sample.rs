@@ -11,11 +11,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jitney_core::audit::{Entry, Event};
-use jitney_core::evidence::Hold;
+use jitney_core::evidence::{Held, Hold};
 use jitney_core::handle::Handle;
 use jitney_core::id::{LeaseId, RequestId};
 use jitney_core::ledger::{
-    Budget, Claim, Ledger, OnceUse, Owner, Row, RowId, Share, StoredEntry, Transaction,
+    Budget, Claim, Ledger, OnceUse, Owner, Row, RowId, Share, Sheet, SheetAt, StoredEntry,
+    Transaction,
 };
 use jitney_core::plan::LaneId;
 use jitney_core::principal::{KeyThumbprint, OnceKey};
@@ -112,9 +113,10 @@ pub(super) fn lease_id(row: &Row) -> LeaseId {
 pub(super) fn hold(lane: &LaneId, number: u32, lease: &Row, until: Timestamp) -> Hold {
     Hold {
         lane: lane.clone(),
-        handle: handle(number),
-        lease: lease_id(lease),
+        held: Held::Grant(handle(number)),
+        lease: Some(lease_id(lease)),
         until,
+        issued_by: None,
     }
 }
 
@@ -205,4 +207,36 @@ where
 /// A little while, different for each number.
 pub(super) const fn moment(number: u32) -> Duration {
     Duration::from_micros(number as u64 * 37 % 1_500)
+}
+
+/// A watermark, which comes from no lease.
+pub(super) fn watermark(lane: &LaneId, issued_before: Timestamp, until: Timestamp) -> Hold {
+    Hold {
+        lane: lane.clone(),
+        held: Held::IssuedBefore(issued_before),
+        lease: None,
+        until,
+        issued_by: Some(issued_before),
+    }
+}
+
+pub(super) fn sheet(name: &str, version: u64) -> Sheet {
+    Sheet {
+        name: name.to_owned(),
+        version,
+        body: format!("{{\"version\":{version}}}"),
+    }
+}
+
+pub(super) fn sheet_at(name: &str, version: u64) -> SheetAt {
+    SheetAt {
+        name: name.to_owned(),
+        version,
+    }
+}
+
+/// An entry about nothing.
+pub(super) fn entry_at(micros: u64) -> Entry {
+    let at = i64::try_from(micros).map_or(Timestamp::default(), Timestamp::from_micros);
+    Entry::new(at, Event::BrokerStarted)
 }

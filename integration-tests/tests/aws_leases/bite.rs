@@ -1,11 +1,13 @@
 //! The laws bite: what breaks a promise breaks a law.
 
 use core::time::Duration;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use jitney_core::adapter::{Adapter, Elevate, Epoch, Revocations, Revoke};
+use jitney_core::adapter::{Adapter, Elevate, Hand, Page, Pass, Reach, Revocations, Revoke};
 use jitney_core::books::Recorded;
+use jitney_core::catalogue::Resource;
 use jitney_core::credential::Elevation;
 use jitney_core::evidence::{Evidence, Hold, Revocation};
 use jitney_core::fault::{Fault, FaultKind};
@@ -125,6 +127,14 @@ impl Elevate for BadAdapter {
             })
     }
 
+    fn lanes(&self, resources: &[&Resource]) -> BTreeSet<LaneId> {
+        self.good.lanes(resources)
+    }
+
+    fn reach(&self) -> Reach {
+        self.good.reach()
+    }
+
     async fn renew(&self, lease: &Recorded<Active>) -> Result<Elevation, Fault> {
         self.good.renew(lease).await
     }
@@ -135,29 +145,34 @@ impl Revoke for BadAdapter {
     async fn revoke(
         &self,
         lane: &LaneId,
-        epoch: Epoch,
+        hand: Hand,
         due: &[Recorded<Revoking>],
         holds: &[Hold],
-    ) -> Result<Revocations, Fault> {
+    ) -> Result<Pass, Fault> {
         match self.vice {
-            Vice::CriesVictory => Ok(due
-                .iter()
-                .map(|lease| {
-                    let evidence = Evidence::Probed {
-                        at: SystemClock.now(),
-                    };
-                    let over = Revocation::Evident {
-                        evidence,
-                        hold_until: None,
-                    };
-                    (lease.terms().id, Ok(over))
-                })
-                .collect()),
-            Vice::ForgetsHolds => self.good.revoke(lane, epoch, due, &[]).await,
+            Vice::CriesVictory => Ok(Pass::from(
+                due.iter()
+                    .map(|lease| {
+                        let evidence = Evidence::Probed {
+                            at: SystemClock.now(),
+                        };
+                        let over = Revocation::Evident {
+                            evidence,
+                            hold_until: None,
+                        };
+                        (lease.terms().id, Ok(over))
+                    })
+                    .collect::<Revocations>(),
+            )),
+            Vice::ForgetsHolds => self.good.revoke(lane, hand, due, &[]).await,
             Vice::Widens | Vice::TakesDoubtForFailure => {
-                self.good.revoke(lane, epoch, due, holds).await
+                self.good.revoke(lane, hand, due, holds).await
             }
         }
+    }
+
+    async fn sweep(&self, after: Option<String>) -> Result<Page, Fault> {
+        self.good.sweep(after).await
     }
 }
 

@@ -3,11 +3,11 @@
 use core::time::Duration;
 use std::sync::Arc;
 
-use jitney_core::adapter::{Epoch, Revoke};
+use jitney_core::adapter::Revoke;
 use jitney_core::evidence::{Evidence, Revocation};
 use jitney_core::fault::FaultKind;
 use jitney_core::plan::LaneId;
-use jitney_integration_tests::adapter_laws::{Meddling, Stage};
+use jitney_integration_tests::adapter_laws::{Meddling, Stage, writing_as};
 use jitney_sandbox::FaultKind as Harm;
 use serde_json::json;
 
@@ -134,7 +134,7 @@ async fn lists_of_gone_hands_make_room_when_the_role_is_full() {
     let lane = leases[0].terms().plan.lane.clone();
     for epoch in [1, 2] {
         let hand = adapter(&stage);
-        hand.revoke(&lane, Epoch(epoch), &leases, &[])
+        hand.revoke(&lane, writing_as(epoch), &leases, &[])
             .await
             .unwrap();
     }
@@ -149,7 +149,9 @@ async fn lists_of_gone_hands_make_room_when_the_role_is_full() {
         .await
         .unwrap();
     let hand = adapter(&stage);
-    hand.revoke(&lane, Epoch(3), &leases, &[]).await.unwrap();
+    hand.revoke(&lane, writing_as(3), &leases, &[])
+        .await
+        .unwrap();
     let left = stage.left_behind(&lane).await.unwrap();
     assert!(
         left.iter()
@@ -183,7 +185,7 @@ async fn a_role_that_is_gone_ends_nothing_before_its_sessions_have() {
     let lease = stage.scribe.found(id).await.unwrap();
     let lane = lease.terms().plan.lane.clone();
     let nothing_due = adapter.revoke(&lane, FIRST, &[], &[]).await.unwrap();
-    assert!(nothing_due.is_empty());
+    assert!(nothing_due.leases.is_empty());
 }
 
 #[tokio::test]
@@ -238,10 +240,10 @@ async fn a_superseded_hand_takes_nothing_away_and_still_adds_its_denies() {
     let (other, other_credential) = ending(&stage, &adapter(&stage)).await;
     let lane = one.terms().plan.lane.clone();
     adapter(&stage)
-        .revoke(&lane, Epoch(7), &[one], &[])
+        .revoke(&lane, writing_as(7), &[one], &[])
         .await
         .unwrap();
-    let fault = revoked(&adapter(&stage), Epoch(6), other)
+    let fault = revoked(&adapter(&stage), writing_as(6), other)
         .await
         .unwrap_err();
     assert_eq!(fault.code, "aws_superseded");
@@ -262,12 +264,15 @@ async fn two_installations_on_one_role_leave_each_others_lists_alone() {
         .await
         .unwrap();
     neighbour
-        .revoke(&lane, Epoch(9), &[other], &[])
+        .revoke(&lane, writing_as(9), &[other], &[])
         .await
         .unwrap();
     assert_eq!(stage.left_behind(&lane).await.unwrap().len(), 2);
     // Each clears its own.
-    neighbour.revoke(&lane, Epoch(9), &[], &[]).await.unwrap();
+    neighbour
+        .revoke(&lane, writing_as(9), &[], &[])
+        .await
+        .unwrap();
     assert!(!stage.works(&one_credential).await.unwrap());
     assert!(stage.works(&other_credential).await.unwrap());
 }

@@ -4,18 +4,18 @@ use core::time::Duration;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use jitney_aws::AwsAdapter;
-use jitney_core::adapter::{Elevate, Epoch, Revoke};
+use jitney_core::adapter::{Elevate, Revoke};
 use jitney_core::books::Recorded;
 use jitney_core::evidence::Revocation;
 use jitney_core::fault::Fault;
 use jitney_core::lease::Revoking;
 use jitney_core::time::{Clock, Timestamp};
-use jitney_integration_tests::adapter_laws::{Revealed, Stage, SystemClock};
+use jitney_integration_tests::adapter_laws::{Revealed, Stage, SystemClock, writing_as};
 use serde_json::json;
 
 use crate::stage::AwsStage;
 
-pub const FIRST: Epoch = Epoch(1);
+pub const FIRST: jitney_core::adapter::Hand = writing_as(1);
 
 pub fn adapter(stage: &AwsStage) -> AwsAdapter {
     stage.adapter_with(&stage.relay.url(), &json!({}))
@@ -47,13 +47,13 @@ pub async fn ending(stage: &AwsStage, adapter: &AwsAdapter) -> (Recorded<Revokin
 
 pub async fn revoked(
     adapter: &AwsAdapter,
-    epoch: Epoch,
+    hand: jitney_core::adapter::Hand,
     lease: Recorded<Revoking>,
 ) -> Result<Revocation, Fault> {
     let lane = lease.terms().plan.lane.clone();
     let id = lease.terms().id;
-    let mut found = adapter.revoke(&lane, epoch, &[lease], &[]).await?;
-    found.remove(&id).unwrap()
+    let mut found = adapter.revoke(&lane, hand, &[lease], &[]).await?;
+    found.leases.remove(&id).unwrap()
 }
 
 /// A clock that can be set ahead.

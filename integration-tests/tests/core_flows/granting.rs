@@ -3,7 +3,7 @@
 use jitney_core::audit::Event;
 use jitney_core::books::FoundRequest;
 use jitney_core::decision::Verdict;
-use jitney_core::evidence::Evidence;
+use jitney_core::evidence::{Evidence, Held};
 use jitney_core::lease::{End, Outcome};
 use jitney_core::request;
 use jitney_integration_tests::fake_cloud::{LAG, MintMishap, SESSION_LIFE, SETTLE};
@@ -39,7 +39,10 @@ async fn a_lease_works_until_it_is_released_and_what_it_needs_afterwards_goes_to
     };
     assert_closed(&world.request(grant.request).await, &request::Outcome::Done);
     let lane = &ended.terms().plan.lane;
-    assert_eq!(cloud.denied(lane), [ended.terms().handle.clone()]);
+    assert_eq!(
+        cloud.denied(lane),
+        [Held::Grant(ended.terms().handle.clone())]
+    );
 
     // Its hold lasts as long as the credential could, and not longer.
     let hold = world.ledger.lane(lane, world.now()).await.unwrap();

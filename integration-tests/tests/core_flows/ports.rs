@@ -1,23 +1,24 @@
 //! What tests put between a broker and its ledger or cloud: a process that dies at a chosen call,
 //! a commit that goes wrong, a call that waits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use jitney_core::adapter::{Adapter, Elevate, Epoch, Revocations, Revoke};
+use jitney_core::adapter::{Adapter, Elevate, Epoch, Hand, Page, Pass, Reach, Revoke};
 use jitney_core::audit::Frontier;
 use jitney_core::books::Recorded;
+use jitney_core::catalogue::Resource;
 use jitney_core::credential::Elevation;
 use jitney_core::evidence::Hold;
 use jitney_core::fault::Fault;
 use jitney_core::id::{CloudName, RequestId, TargetName};
 use jitney_core::lease::{Active, Elevating, Revoking};
 use jitney_core::ledger::{
-    CannotRead, CommitError, LaneRows, LeaseFilter, Ledger, OnceUse, Row, RowId, StoredEntry,
-    Transaction,
+    CannotRead, CommitError, LaneRows, LeaseFilter, Ledger, OnceUse, Row, RowId, Sheet,
+    StoredEntry, Transaction,
 };
 use jitney_core::plan::{CannotPlan, LaneId, Order, Plan};
 use jitney_core::principal::OnceKey;
@@ -209,6 +210,14 @@ impl Elevate for WrappedCloud {
         answer
     }
 
+    fn lanes(&self, resources: &[&Resource]) -> BTreeSet<LaneId> {
+        self.inner.lanes(resources)
+    }
+
+    fn reach(&self) -> Reach {
+        self.inner.reach()
+    }
+
     async fn renew(&self, lease: &Recorded<Active>) -> Result<Elevation, Fault> {
         let call = self.around.before().await;
         let answer = self.inner.renew(lease).await;
@@ -222,13 +231,20 @@ impl Revoke for WrappedCloud {
     async fn revoke(
         &self,
         lane: &LaneId,
-        epoch: Epoch,
+        hand: Hand,
         due: &[Recorded<Revoking>],
         holds: &[Hold],
-    ) -> Result<Revocations, Fault> {
+    ) -> Result<Pass, Fault> {
         let call = self.around.before().await;
         self.around.before_revoking().await;
-        let answer = self.inner.revoke(lane, epoch, due, holds).await;
+        let answer = self.inner.revoke(lane, hand, due, holds).await;
+        self.around.after(call).await;
+        answer
+    }
+
+    async fn sweep(&self, after: Option<String>) -> Result<Page, Fault> {
+        let call = self.around.before().await;
+        let answer = self.inner.sweep(after).await;
         self.around.after(call).await;
         answer
     }
@@ -272,6 +288,14 @@ impl Ledger for WrappedLedger {
 
     async fn leases(&self, filter: LeaseFilter) -> Result<Vec<Row>, CannotRead> {
         self.around(self.inner.leases(filter)).await
+    }
+
+    async fn sheet(&self, name: &str) -> Result<Option<Sheet>, CannotRead> {
+        self.around(self.inner.sheet(name)).await
+    }
+
+    async fn sheets(&self, prefix: &str) -> Result<Vec<Sheet>, CannotRead> {
+        self.around(self.inner.sheets(prefix)).await
     }
 
     async fn once(&self, key: &OnceKey) -> Result<Option<OnceUse>, CannotRead> {

@@ -23,24 +23,44 @@ CREATE INDEX lease_due   ON rows (due_at, target, lane) WHERE kind = 1 AND is_fi
 CREATE INDEX request_due ON rows (due_at)               WHERE kind = 0 AND is_final = 0 AND due_at IS NOT NULL;
 CREATE INDEX lease_lane  ON rows (target, lane, state, due_at) WHERE kind = 1 AND is_final = 0;
 CREATE INDEX lease_open  ON rows (id)      WHERE kind = 1 AND is_final = 0;
+CREATE INDEX lease_state ON rows (state, id) WHERE kind = 1 AND is_final = 0;
 CREATE INDEX lease_job   ON rows (job, id) WHERE kind = 1;
 CREATE INDEX lease_request ON rows (request, id) WHERE kind = 1;
 
--- What must stay in force after its lease ended. The owner is its lease's, kept so that a budget
--- can count it.
+-- What must stay in force: a grant by its handle, or all that was issued before a moment. The owner
+-- is that of the lease it comes from, kept so that a budget can count it. Without `issued_by` no
+-- watermark may take its place.
 CREATE TABLE holds (
     target     TEXT    NOT NULL,
     lane       TEXT    NOT NULL,
-    handle     TEXT    NOT NULL,
-    lease      BLOB    NOT NULL CHECK (length(lease) = 16),
+    held       TEXT    NOT NULL,
+    lease      BLOB    CHECK (length(lease) = 16),
     until      INTEGER NOT NULL,
+    issued_by  INTEGER,
     job        TEXT,
     repository TEXT,
     tenant     TEXT,
-    PRIMARY KEY (target, lane, handle)
+    PRIMARY KEY (target, lane, held)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX hold_due ON holds (until, target, lane);
+
+-- When a lane must be looked at although nothing in it is due.
+CREATE TABLE looks (
+    target TEXT    NOT NULL,
+    lane   TEXT    NOT NULL,
+    at     INTEGER NOT NULL,
+    PRIMARY KEY (target, lane)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX look_due ON looks (at, target, lane);
+
+-- What holds for the whole installation: standing orders, and the orders they name.
+CREATE TABLE sheets (
+    name    TEXT    NOT NULL PRIMARY KEY,
+    version INTEGER NOT NULL CHECK (version > 0),
+    body    TEXT    NOT NULL
+) STRICT, WITHOUT ROWID;
 
 -- What may be used once, and what it was used for.
 CREATE TABLE once (

@@ -5,14 +5,15 @@ use jitney_core::adapter::Epoch;
 use jitney_core::audit::{Entry, Frontier, LeafHash};
 use jitney_core::evidence::Hold;
 use jitney_core::ledger::{
-    Budget, Claim, CommitError, Fence, OnceUse, Row, RowId, Share, Transaction,
+    Budget, Claim, CommitError, Fence, Look, OnceUse, Row, RowId, Share, Sheet, SheetAt,
+    Transaction,
 };
 use jitney_core::plan::LaneId;
 use jitney_core::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Params};
 use std::time::Duration;
 
-use crate::columns::{count, key};
+use crate::columns::{LEASE, count, key};
 
 /// How long a once-key is kept after it need not be. A clock that was wrong by less than this
 /// when the key was forgotten has not let a token be used twice.
@@ -65,11 +66,18 @@ impl<'c> Writing<'c> {
             .fences
             .iter()
             .try_for_each(|it| self.fence(it))?;
+        for sheet in &transaction.sheets_unchanged {
+            self.unchanged(sheet)?;
+        }
         transaction
             .once
             .iter()
             .try_for_each(|it| self.use_once(it))?;
         transaction.rows.iter().try_for_each(|it| self.row(it))?;
+        transaction
+            .sheets
+            .iter()
+            .try_for_each(|it| self.sheet(it))?;
         for claim in &transaction.claims_released {
             self.release(claim)?;
         }
@@ -82,6 +90,10 @@ impl<'c> Writing<'c> {
         }
         for hold in &transaction.holds_placed {
             self.place_hold(hold)?;
+        }
+        transaction.looks.iter().try_for_each(|it| self.look(it))?;
+        for lane in &transaction.epochs_raised {
+            self.raise_epoch(lane)?;
         }
         transaction
             .budgets
@@ -236,27 +248,89 @@ impl<'c> Writing<'c> {
     /// Drops a hold, unless it was prolonged since the hand that drops it looked.
     fn drop_hold(&self, hold: &Hold) -> Result<(), Stop> {
         let sql = "DELETE FROM holds
-                   WHERE target = ?1 AND lane = ?2 AND handle = ?3 AND until <= ?4";
+                   WHERE target = ?1 AND lane = ?2 AND held = ?3 AND until <= ?4";
         let LaneId { target, name } = &hold.lane;
-        let until = hold.until.as_micros();
-        self.execute(
-            sql,
-            (target.as_str(), name.as_str(), hold.handle.as_str(), until),
-        )?;
+        let (held, until) = (hold.held.to_string(), hold.until.as_micros());
+        self.execute(sql, (target.as_str(), name.as_str(), held, until))?;
         Ok(())
     }
 
     fn place_hold(&self, hold: &Hold) -> Result<(), Stop> {
+        // What is not known of one of them is not known of both: `max` of nothing is nothing.
         let sql = "INSERT INTO holds
-                   SELECT ?1, ?2, ?3, ?4, ?5, job, repository, tenant
-                   FROM (SELECT 1) LEFT JOIN rows ON kind = ?6 AND id = ?4 WHERE true
-                   ON CONFLICT DO UPDATE SET until = max(until, excluded.until)";
+                   SELECT ?1, ?2, ?3, ?4, ?5, ?6, job, repository, tenant
+                   FROM (SELECT 1) LEFT JOIN rows ON kind = ?7 AND id = ?4 WHERE true
+                   ON CONFLICT DO UPDATE SET until = max(until, excluded.until),
+                                             issued_by = max(issued_by, excluded.issued_by)";
         let LaneId { target, name } = &hold.lane;
-        let (kind, lease) = key(RowId::Lease(hold.lease));
-        let until = hold.until.as_micros();
-        let place = (target.as_str(), name.as_str(), hold.handle.as_str());
-        self.execute(sql, (place.0, place.1, place.2, lease, until, kind))?;
+        let values = (
+            target.as_str(),
+            name.as_str(),
+            hold.held.to_string(),
+            hold.lease.map(|lease| lease.as_uuid().into_bytes()),
+            hold.until.as_micros(),
+            hold.issued_by.map(Timestamp::as_micros),
+            LEASE,
+        );
+        self.execute(sql, values)?;
         Ok(())
+    }
+
+    fn look(&self, look: &Look) -> Result<(), Stop> {
+        let LaneId { target, name } = &look.lane;
+        let lane = (target.as_str(), name.as_str());
+        match look.at {
+            Some(at) => self.execute(
+                "INSERT INTO looks VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET at = excluded.at",
+                (lane.0, lane.1, at.as_micros()),
+            )?,
+            None => self.execute("DELETE FROM looks WHERE target = ?1 AND lane = ?2", lane)?,
+        };
+        Ok(())
+    }
+
+    /// Nobody owns the lane any more, and who claims it next has a higher epoch.
+    fn raise_epoch(&self, least: &Fence) -> Result<(), Stop> {
+        let LaneId { target, name } = &least.lane;
+        self.execute(
+            "INSERT INTO lanes VALUES (?1, ?2, ?3, '', 0)
+             ON CONFLICT DO UPDATE SET epoch = max(epoch, excluded.epoch), hand = '', until = 0",
+            (target.as_str(), name.as_str(), count(least.epoch.0)),
+        )?;
+        Ok(())
+    }
+
+    fn unchanged(&self, asserted: &SheetAt) -> Result<(), Stop> {
+        let sql = "SELECT version FROM sheets WHERE name = ?1";
+        let stored: Option<i64> = self
+            .connection
+            .prepare_cached(sql)?
+            .query_row([asserted.name.as_str()], |row| row.get(0))
+            .optional()?;
+        if stored.unwrap_or(0) == count(asserted.version) {
+            Ok(())
+        } else {
+            Err(CommitError::Moved(asserted.name.clone()).into())
+        }
+    }
+
+    /// Writes a sheet over the version before it, or as the first.
+    fn sheet(&self, sheet: &Sheet) -> Result<(), Stop> {
+        const FIRST: &str = "INSERT INTO sheets VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+        const NEXT: &str =
+            "UPDATE sheets SET version = ?2, body = ?3 WHERE name = ?1 AND version = ?2 - 1";
+        let values = (
+            sheet.name.as_str(),
+            count(sheet.version),
+            sheet.body.as_str(),
+        );
+        let moved = || Stop::Refused(CommitError::Moved(sheet.name.clone()));
+        let written = match sheet.version {
+            0 | u64::MAX => return Err(moved()),
+            1 => self.execute(FIRST, values)?,
+            _ => self.execute(NEXT, values)?,
+        };
+        if written == 1 { Ok(()) } else { Err(moved()) }
     }
 
     fn budget(&self, budget: &Budget) -> Result<(), Stop> {

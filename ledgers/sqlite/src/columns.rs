@@ -4,7 +4,7 @@
 use jitney_core::audit::Frontier;
 use jitney_core::evidence::Hold;
 use jitney_core::id::{LeaseId, RequestId};
-use jitney_core::ledger::{OnceUse, Owner, Row, RowId};
+use jitney_core::ledger::{OnceUse, Owner, Row, RowId, Sheet};
 use jitney_core::plan::LaneId;
 use jitney_core::principal::{KeyThumbprint, OnceKey};
 use jitney_core::time::Timestamp;
@@ -86,14 +86,25 @@ fn lane_named(stored: &Stored<'_>, at: usize, name: String) -> Read<LaneId> {
     Ok(LaneId { target, name })
 }
 
-/// A hold: target, lane, handle, lease, until.
+/// A hold: target, lane, held, lease, until, issued by.
 pub(crate) fn hold(stored: &Stored<'_>) -> Read<Hold> {
-    let handle: String = stored.get(2)?;
+    let held: String = stored.get(2)?;
+    let lease: Option<[u8; 16]> = stored.get(3)?;
     Ok(Hold {
         lane: lane(stored, 0)?,
-        handle: handle.try_into().map_err(|bad| wrong(2, Type::Text, bad))?,
-        lease: LeaseId::from_uuid(uuid(stored, 3)?),
+        held: held.try_into().map_err(|bad| wrong(2, Type::Text, bad))?,
+        lease: lease.map(|id| LeaseId::from_uuid(Uuid::from_bytes(id))),
         until: Timestamp::from_micros(stored.get(4)?),
+        issued_by: stored.get::<_, Option<i64>>(5)?.map(Timestamp::from_micros),
+    })
+}
+
+/// A sheet: name, version, body.
+pub(crate) fn sheet(stored: &Stored<'_>) -> Read<Sheet> {
+    Ok(Sheet {
+        name: stored.get(0)?,
+        version: number(stored, 1)?,
+        body: stored.get(2)?,
     })
 }
 

@@ -8,8 +8,8 @@ use jitney_core::adapter::Epoch;
 use jitney_core::audit::Frontier;
 use jitney_core::id::RequestId;
 use jitney_core::ledger::{
-    CannotRead, CommitError, LaneRows, LeaseFilter, Ledger, OnceUse, Row, RowId, StoredEntry,
-    Transaction,
+    CannotRead, CommitError, LaneRows, LeaseFilter, Ledger, OnceUse, Row, RowId, Sheet,
+    StoredEntry, Transaction,
 };
 use jitney_core::plan::LaneId;
 use jitney_core::principal::OnceKey;
@@ -89,6 +89,20 @@ impl Ledger for SqliteLedger {
     async fn leases(&self, filter: LeaseFilter) -> Result<Vec<Row>, CannotRead> {
         self.readers
             .read(move |file| read::leases(file, &filter))
+            .await
+    }
+
+    async fn sheet(&self, name: &str) -> Result<Option<Sheet>, CannotRead> {
+        let name = name.to_owned();
+        self.readers
+            .read(move |file| read::sheet(file, &name))
+            .await
+    }
+
+    async fn sheets(&self, prefix: &str) -> Result<Vec<Sheet>, CannotRead> {
+        let prefix = prefix.to_owned();
+        self.readers
+            .read(move |file| read::sheets(file, &prefix))
             .await
     }
 

@@ -4,7 +4,7 @@
 use jitney_core::audit::Frontier;
 use jitney_core::evidence::Hold;
 use jitney_core::id::RequestId;
-use jitney_core::ledger::{LaneRows, LeaseFilter, OnceUse, Row, RowId, StoredEntry};
+use jitney_core::ledger::{LaneRows, LeaseFilter, OnceUse, Row, RowId, Sheet, StoredEntry};
 use jitney_core::plan::LaneId;
 use jitney_core::principal::OnceKey;
 use jitney_core::time::Timestamp;
@@ -23,35 +23,50 @@ mod question {
     pub(super) const LEASES_OF: &str =
         select_rows!("INDEXED BY lease_request WHERE kind = 1 AND request = ?1 ORDER BY id");
     pub(super) const LEASES_OPEN: &str = select_rows!(
-        "INDEXED BY lease_open WHERE kind = 1 AND is_final = 0 ORDER BY id DESC LIMIT ?1"
+        "INDEXED BY lease_open
+         WHERE kind = 1 AND is_final = 0 AND id < ?2 ORDER BY id DESC LIMIT ?1"
     );
-    pub(super) const LEASES_ALL: &str = select_rows!("WHERE kind = 1 ORDER BY id DESC LIMIT ?1");
+    pub(super) const LEASES_ALL: &str =
+        select_rows!("WHERE kind = 1 AND id < ?2 ORDER BY id DESC LIMIT ?1");
+    /// No state but the final one is kept by ended leases, so nobody asks for them by it.
+    pub(super) const LEASES_IN_STATE: &str = select_rows!(
+        "INDEXED BY lease_state
+         WHERE kind = 1 AND is_final = 0 AND state = ?3 AND id < ?2 ORDER BY id DESC LIMIT ?1"
+    );
     pub(super) const LEASES_OF_JOB_OPEN: &str = select_rows!(
         "INDEXED BY lease_job
-         WHERE kind = 1 AND is_final = 0 AND job = ?2 ORDER BY id DESC LIMIT ?1"
+         WHERE kind = 1 AND is_final = 0 AND job = ?3 AND id < ?2 ORDER BY id DESC LIMIT ?1"
     );
-    pub(super) const LEASES_OF_JOB_ALL: &str =
-        select_rows!("INDEXED BY lease_job WHERE kind = 1 AND job = ?2 ORDER BY id DESC LIMIT ?1");
+    pub(super) const LEASES_OF_JOB_ALL: &str = select_rows!(
+        "INDEXED BY lease_job WHERE kind = 1 AND job = ?3 AND id < ?2 ORDER BY id DESC LIMIT ?1"
+    );
+    pub(super) const SHEET: &str = "SELECT name, version, body FROM sheets WHERE name = ?1";
+    /// Those that begin with ?1, and so lie before ?2.
+    pub(super) const SHEETS: &str =
+        "SELECT name, version, body FROM sheets WHERE name >= ?1 AND name < ?2 ORDER BY name";
     pub(super) const ONCE: &str =
         "SELECT key, bound_to, asked, request, remember_until FROM once WHERE key = ?1";
-    /// The lanes of due leases and holds. The longest due comes first.
+    /// The lanes of due leases, holds and looks. The longest due comes first.
     pub(super) const DUE_LANES: &str = "
         SELECT target, lane, min(due) AS due FROM (
             SELECT target, lane, due_at AS due FROM rows INDEXED BY lease_due
             WHERE kind = 1 AND is_final = 0 AND due_at <= ?1 AND lane IS NOT NULL
             UNION ALL
-            SELECT target, lane, until FROM holds INDEXED BY hold_due WHERE until <= ?1)
+            SELECT target, lane, until FROM holds INDEXED BY hold_due WHERE until <= ?1
+            UNION ALL
+            SELECT target, lane, at FROM looks INDEXED BY look_due WHERE at <= ?1)
         GROUP BY target, lane ORDER BY due, target, lane LIMIT ?2";
     pub(super) const DUE_REQUESTS: &str = select_rows!(
         "INDEXED BY request_due
          WHERE kind = 0 AND is_final = 0 AND due_at <= ?1 ORDER BY due_at LIMIT ?2"
     );
-    pub(super) const NEXT_DUE: [&str; 3] = [
+    pub(super) const NEXT_DUE: [&str; 4] = [
         "SELECT min(due_at) FROM rows INDEXED BY request_due
          WHERE kind = 0 AND is_final = 0 AND due_at IS NOT NULL",
         "SELECT min(due_at) FROM rows INDEXED BY lease_due
          WHERE kind = 1 AND is_final = 0 AND due_at IS NOT NULL",
         "SELECT min(until) FROM holds INDEXED BY hold_due",
+        "SELECT min(at) FROM looks INDEXED BY look_due",
     ];
     /// Every lease under revocation, and every other that is due. `revoking` is the name that
     /// core gives the state.
@@ -61,8 +76,9 @@ mod question {
            AND (state = 'revoking' OR due_at <= ?3)
          ORDER BY id"
     );
-    pub(super) const LANE_HOLDS: &str =
-        "SELECT target, lane, handle, lease, until FROM holds WHERE target = ?1 AND lane = ?2";
+    pub(super) const LANE_HOLDS: &str = "
+        SELECT target, lane, held, lease, until, issued_by FROM holds
+        WHERE target = ?1 AND lane = ?2";
     pub(super) const ENTRIES: &str =
         "SELECT idx, bytes FROM entries WHERE idx >= ?1 ORDER BY idx LIMIT ?2";
     pub(super) const FRONTIER: &str = "SELECT frontier FROM log WHERE one = 1";
@@ -92,19 +108,40 @@ pub(crate) fn leases_of(connection: &Connection, request: RequestId) -> Read<Vec
 }
 
 pub(crate) fn leases(connection: &Connection, filter: &LeaseFilter) -> Read<Vec<Row>> {
-    let limit = filter.limit;
-    match (&filter.job, filter.ended_too) {
-        (None, false) => all(connection, question::LEASES_OPEN, [limit], columns::row),
-        (None, true) => all(connection, question::LEASES_ALL, [limit], columns::row),
-        (Some(job), ended_too) => {
-            let sql = if ended_too {
-                question::LEASES_OF_JOB_ALL
-            } else {
-                question::LEASES_OF_JOB_OPEN
-            };
-            all(connection, sql, (limit, job.as_str()), columns::row)
-        }
+    use question::*;
+    // Above every id, when there is no page before this one.
+    let below = filter
+        .older_than
+        .map_or([0xff; 17].to_vec(), |id| id.as_uuid().into_bytes().to_vec());
+    let page = (filter.limit, below);
+    let (sql, word) = match (&filter.job, &filter.state, filter.ended_too) {
+        (None, None, false) => return all(connection, LEASES_OPEN, page, columns::row),
+        (None, None, true) => return all(connection, LEASES_ALL, page, columns::row),
+        (None, Some(state), _) => (LEASES_IN_STATE, state),
+        (Some(job), _, false) => (LEASES_OF_JOB_OPEN, job),
+        (Some(job), _, true) => (LEASES_OF_JOB_ALL, job),
+    };
+    let values = (page.0, page.1, word.as_str());
+    let mut found = all(connection, sql, values, columns::row)?;
+    if let Some(state) = &filter.state {
+        found.retain(|row| row.state == *state);
     }
+    Ok(found)
+}
+
+pub(crate) fn sheet(connection: &Connection, name: &str) -> Read<Option<Sheet>> {
+    let mut statement = connection.prepare_cached(question::SHEET)?;
+    statement.query_row([name], columns::sheet).optional()
+}
+
+pub(crate) fn sheets(connection: &Connection, prefix: &str) -> Read<Vec<Sheet>> {
+    let beyond = format!("{prefix}\u{10ffff}");
+    all(
+        connection,
+        question::SHEETS,
+        (prefix, beyond),
+        columns::sheet,
+    )
 }
 
 pub(crate) fn once(connection: &Connection, key: &OnceKey) -> Read<Option<OnceUse>> {
@@ -211,20 +248,31 @@ mod tests {
     fn every_question_is_answered_from_the_index_made_for_it() {
         use question::*;
         let connection = empty();
-        let [next_request, next_lease, next_hold] = NEXT_DUE;
-        let indexed: [(&str, &[&str]); 16] = [
+        let [next_request, next_lease, next_hold, next_look] = NEXT_DUE;
+        let indexed: [(&str, &[&str]); 20] = [
             (ROW, &["sqlite_autoindex_rows_1 (kind=? AND id=?)"]),
             (LEASES_OF, &["lease_request (request=?)"]),
-            (LEASES_OPEN, &["lease_open"]),
-            (LEASES_ALL, &["sqlite_autoindex_rows_1 (kind=?)"]),
-            (LEASES_OF_JOB_OPEN, &["lease_job (job=?)"]),
-            (LEASES_OF_JOB_ALL, &["lease_job (job=?)"]),
+            (LEASES_OPEN, &["lease_open (id<?)"]),
+            (LEASES_ALL, &["sqlite_autoindex_rows_1 (kind=? AND id<?)"]),
+            (LEASES_IN_STATE, &["lease_state (state=? AND id<?)"]),
+            (LEASES_OF_JOB_OPEN, &["lease_job (job=? AND id<?)"]),
+            (LEASES_OF_JOB_ALL, &["lease_job (job=? AND id<?)"]),
+            (SHEET, &["PRIMARY KEY (name=?)"]),
+            (SHEETS, &["PRIMARY KEY (name>? AND name<?)"]),
             (ONCE, &["PRIMARY KEY (key=?)"]),
-            (DUE_LANES, &["lease_due (due_at<?)", "hold_due (until<?)"]),
+            (
+                DUE_LANES,
+                &[
+                    "lease_due (due_at<?)",
+                    "hold_due (until<?)",
+                    "look_due (at<?)",
+                ],
+            ),
             (DUE_REQUESTS, &["request_due (due_at<?)"]),
             (next_request, &["request_due (due_at>?)"]),
             (next_lease, &["lease_due (due_at>?)"]),
             (next_hold, &["hold_due"]),
+            (next_look, &["look_due"]),
             (LANE_LEASES, &["lease_lane (target=? AND lane=?)"]),
             (LANE_HOLDS, &["PRIMARY KEY (target=? AND lane=?)"]),
             (ENTRIES, &["INTEGER PRIMARY KEY (rowid>?)"]),

@@ -15,7 +15,7 @@ use std::thread;
 use std::time::Duration;
 
 use jitney_core::audit::{Entry, Event, Frontier, LeafHash};
-use jitney_core::evidence::Hold;
+use jitney_core::evidence::{Held, Hold};
 use jitney_core::handle::Handle;
 use jitney_core::id::{LeaseId, RequestId};
 use jitney_core::ledger::{CommitError, Ledger, Owner, Row, RowId, Transaction};
@@ -53,9 +53,10 @@ fn grant(lease: LeaseId) -> Transaction {
         }],
         holds_placed: vec![Hold {
             lane,
-            handle: Handle::try_from("0".repeat(19)).unwrap(),
-            lease,
+            held: Held::Grant(Handle::try_from("0".repeat(19)).unwrap()),
+            lease: Some(lease),
             until: Timestamp::from_seconds(90),
+            issued_by: None,
         }],
         entries: vec![Entry::new(Timestamp::from_seconds(1), Event::LeaseIntended).lease(lease)],
         ..Transaction::default()

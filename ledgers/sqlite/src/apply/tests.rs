@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 use std::collections::BTreeMap;
 
+use jitney_core::evidence::Held;
 use jitney_core::handle::Handle;
 use jitney_core::id::{LeaseId, RequestId};
 use jitney_core::ledger::Owner;
@@ -60,9 +61,10 @@ fn lane(number: usize) -> LaneId {
 fn hold(lease: LeaseId, number: usize, on: usize) -> Hold {
     Hold {
         lane: lane(on),
-        handle: Handle::try_from(format!("{number:019}")).unwrap(),
-        lease,
+        held: Held::Grant(Handle::try_from(format!("{number:019}")).unwrap()),
+        lease: Some(lease),
         until: Timestamp::from_seconds(1),
+        issued_by: None,
     }
 }
 

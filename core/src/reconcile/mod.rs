@@ -5,126 +5,33 @@
 //! revocation is revoked, and what must stay in force is kept in force. The happy path, a crash,
 //! a restart and the background all come through here.
 
+mod behind;
+mod compaction;
+mod lanes;
+mod orders;
+mod pass;
+
 use core::time::Duration;
-use std::collections::{BTreeSet, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeSet;
 
 use futures_util::future::join_all;
 
-use crate::adapter::{Epoch, Revocations};
-use crate::audit::{Entry, Event};
+pub(crate) use behind::describe;
+pub use lanes::Lanes;
+
+use crate::adapter::Epoch;
 use crate::books::{FoundLease, FoundRequest, OpenLane, Recorded, Step};
 use crate::evidence::Hold;
-use crate::fault::{Fault, FaultKind};
 use crate::id::RequestId;
-use crate::lease::{Active, End, Ended, Looked, Revoking};
+use crate::lease::{Active, End, Revoking};
 use crate::ledger::{CannotRead, CommitError, Fence, Transaction};
 use crate::plan::LaneId;
 use crate::request::{Closed, Granted};
 use crate::time::Timestamp;
 use crate::usecase::Core;
 
-/// How long a hand owns a lane before it must claim it again: also how long the lanes of a broker
-/// that died wait for the next one. A hand that was only slow is stopped by its epoch.
-const CLAIM: Duration = Duration::from_secs(8);
 /// How soon a request with leases still open is looked at again.
 const REQUEST_PAUSE: Duration = Duration::from_secs(60);
-/// The first and the longest pause of a lane whose cloud does not answer.
-const LANE_PAUSE_MIN: Duration = Duration::from_secs(1);
-const LANE_PAUSE_MAX: Duration = Duration::from_secs(60);
-
-/// What this process remembers of the lanes it drives. Forgetting it costs a claim, never a lease.
-#[derive(Debug)]
-pub struct Lanes {
-    hand: String,
-    driven: Mutex<HashMap<LaneId, Driven>>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Driven {
-    epoch: Epoch,
-    owned_until: Timestamp,
-    failures: u32,
-    not_before: Timestamp,
-}
-
-impl Lanes {
-    /// The lanes of one process; `hand` names it among all brokers and is never used again.
-    #[must_use]
-    pub fn of(hand: String) -> Self {
-        Self {
-            hand,
-            driven: Mutex::new(HashMap::new()),
-        }
-    }
-
-    /// The name of this process among all brokers.
-    #[must_use]
-    pub fn hand(&self) -> &str {
-        &self.hand
-    }
-
-    fn with<T>(&self, work: impl FnOnce(&mut HashMap<LaneId, Driven>) -> T) -> T {
-        work(&mut self.driven.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn owned(&self, lane: &LaneId, now: Timestamp) -> Option<Epoch> {
-        let half = CLAIM / 2;
-        self.with(|driven| driven.get(lane).copied())
-            .filter(|lane| lane.owned_until > now.plus(half))
-            .map(|lane| lane.epoch)
-    }
-
-    fn claimed(&self, lane: &LaneId, epoch: Epoch, owned_until: Timestamp) {
-        self.with(|driven| {
-            let fresh = Driven {
-                epoch,
-                owned_until,
-                failures: 0,
-                not_before: Timestamp::default(),
-            };
-            let known = driven.entry(lane.clone()).or_insert(fresh);
-            (known.epoch, known.owned_until) = (epoch, owned_until);
-        });
-    }
-
-    fn lost(&self, lane: &LaneId) {
-        self.with(|driven| driven.remove(lane));
-    }
-
-    fn failed(&self, lane: &LaneId, after: Option<Duration>, now: Timestamp) {
-        self.with(|driven| {
-            if let Some(lane) = driven.get_mut(lane) {
-                let doubled = 1_u32.checked_shl(lane.failures).unwrap_or(u32::MAX);
-                let pause = LANE_PAUSE_MIN
-                    .saturating_mul(doubled)
-                    .max(after.unwrap_or_default());
-                lane.failures = lane.failures.saturating_add(1);
-                lane.not_before = now.plus(pause.min(LANE_PAUSE_MAX));
-            }
-        });
-    }
-
-    fn answered(&self, lane: &LaneId) {
-        self.with(|driven| {
-            if let Some(lane) = driven.get_mut(lane) {
-                (lane.failures, lane.not_before) = (0, Timestamp::default());
-            }
-        });
-    }
-
-    fn resting_count(&self, now: Timestamp) -> u32 {
-        let resting = |driven: &HashMap<LaneId, Driven>| {
-            let lanes = driven.values();
-            lanes.filter(|lane| now < lane.not_before).count()
-        };
-        u32::try_from(self.with(|driven| resting(driven))).unwrap_or(u32::MAX)
-    }
-
-    fn resting(&self, lane: &LaneId, now: Timestamp) -> bool {
-        self.with(|driven| driven.get(lane).is_some_and(|lane| now < lane.not_before))
-    }
-}
 
 /// Why a lane could not be driven to its end this time. It stays due.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -156,8 +63,10 @@ impl Core {
             Ok(lanes) => lanes,
             Err(error) => return (None, vec![error.into()]),
         };
+        let obeyed = self.obey().await.err();
         let driven = join_all(lanes.iter().map(|lane| self.drive(lane))).await;
-        let mut stumbles: Vec<Stumble> = driven.into_iter().filter_map(Result::err).collect();
+        let failed = driven.into_iter().filter_map(Result::err);
+        let mut stumbles: Vec<Stumble> = obeyed.into_iter().chain(failed).collect();
         stumbles.extend(self.close_due_requests(now, budget).await.err());
         match self.books.ledger().next_due().await {
             Ok(next) => (next, stumbles),
@@ -193,7 +102,7 @@ impl Core {
         };
         let open = self.books.lane(lane, now).await?;
         let (revoking, holds) = self.end_what_is_due(lane, epoch, open, now).await?;
-        let over = self.revoke(lane, epoch, revoking, holds).await?;
+        let over = self.pass(lane, epoch, revoking, holds).await?;
         for lease in &over {
             self.pulse.forget(lease.terms().id);
         }
@@ -206,7 +115,7 @@ impl Core {
         if let Some(epoch) = self.lanes.owned(lane, now) {
             return Ok(Some(epoch));
         }
-        let until = now.plus(CLAIM);
+        let until = now.plus(lanes::CLAIM);
         let claimed = self
             .books
             .ledger()
@@ -258,53 +167,6 @@ impl Core {
             Ok(End::Silent)
         } else {
             Err(heard_at)
-        }
-    }
-
-    /// Asks the adapter to end what is due and to keep ended what is held, and records what it
-    /// found.
-    async fn revoke(
-        &self,
-        lane: &LaneId,
-        epoch: Epoch,
-        revoking: Vec<Recorded<Revoking>>,
-        holds: Vec<Hold>,
-    ) -> Result<Vec<Recorded<Ended>>, Stumble> {
-        let now = self.clock.now();
-        let (held, spent): (Vec<Hold>, Vec<Hold>) =
-            holds.into_iter().partition(|hold| hold.until > now);
-        if revoking.is_empty() && spent.is_empty() {
-            return Ok(Vec::new());
-        }
-        let adapter = self
-            .adapters
-            .get(&lane.target)
-            .ok_or_else(|| Stumble::NoAdapter(lane.clone()))?;
-        let answer = adapter.revoke(lane, epoch, &revoking, &held).await;
-        let now = self.clock.now();
-        let mut also = fenced(lane, epoch);
-        let trouble = match &answer {
-            Ok(_) => {
-                self.lanes.answered(lane);
-                // Spent holds go only after the cloud was brought to a state without them.
-                also.entries
-                    .extend(spent.iter().map(|hold| dropped(hold, now)));
-                also.holds_dropped = spent;
-                None
-            }
-            Err(fault) => {
-                self.lanes.failed(lane, retry_after(fault), now);
-                Some(format!("{}: {}", fault.code, fault.logged))
-            }
-        };
-        let (over, again) = conclude(revoking, answer, now);
-        let (over, _) = self.record_in_lane(lane, (over, again), also).await?;
-        match trouble {
-            Some(fault) => Err(Stumble::Cloud {
-                lane: lane.clone(),
-                fault,
-            }),
-            None => Ok(over),
         }
     }
 
@@ -372,38 +234,7 @@ impl Core {
     }
 }
 
-/// What each lease under revocation comes to. One that the adapter does not mention is treated
-/// like one whose call had no answer: it is looked at again.
-fn conclude(
-    revoking: Vec<Recorded<Revoking>>,
-    answer: Result<Revocations, Fault>,
-    now: Timestamp,
-) -> (Vec<Step<Ended>>, Vec<Step<Revoking>>) {
-    let (mut over, mut again) = (Vec::new(), Vec::new());
-    for lease in revoking {
-        let found = match &answer {
-            Ok(found) => found.get(&lease.terms().id).cloned(),
-            Err(fault) => Some(Err(fault.clone())),
-        };
-        match found {
-            Some(Ok(revocation)) => match lease.looked(revocation, now) {
-                Looked::Over(step) => over.push(step),
-                Looked::Again(step) => again.push(step),
-            },
-            Some(Err(fault)) => again.push(lease.stumbled(retry_after(&fault), now)),
-            None => again.push(lease.stumbled(None, now)),
-        }
-    }
-    (over, again)
-}
-
-const fn retry_after(fault: &Fault) -> Option<Duration> {
-    match fault.kind {
-        FaultKind::Retryable { after } => after,
-        FaultKind::Ambiguous | FaultKind::Permanent => None,
-    }
-}
-
+/// Asserts that the lane is still ours.
 fn fenced(lane: &LaneId, epoch: Epoch) -> Transaction {
     Transaction {
         fences: vec![Fence {
@@ -412,11 +243,4 @@ fn fenced(lane: &LaneId, epoch: Epoch) -> Transaction {
         }],
         ..Transaction::default()
     }
-}
-
-fn dropped(hold: &Hold, now: Timestamp) -> Entry {
-    Entry::new(now, Event::HoldDropped)
-        .lease(hold.lease)
-        .field("handle", &hold.handle)
-        .field("lane", &hold.lane)
 }

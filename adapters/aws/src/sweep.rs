@@ -1,0 +1,45 @@
+//! Looking through an account for lists of ended sessions. A session itself cannot be found: AWS
+//! lists no sessions. What bears our name there only ever takes privileges away.
+
+use aws_sdk_iam::types::Role;
+use jitney_core::adapter::{Page, Stamped, StampedKind};
+use jitney_core::fault::Fault;
+
+use crate::adapter::{AwsAdapter, read_fault};
+use crate::limits::SWEPT_ROLES;
+
+impl AwsAdapter {
+    /// The lists on some of the account's roles.
+    pub(crate) async fn look_through(&self, after: Option<String>) -> Result<Page, Fault> {
+        let call = self.clients.reading.list_roles().max_items(SWEPT_ROLES);
+        let answer = call.set_marker(after).send().await;
+        let answer = answer.map_err(|error| read_fault("ListRoles", &error))?;
+        let mut found = Vec::new();
+        for role in answer.roles() {
+            self.look_at_role(role, &mut found).await?;
+        }
+        let next = answer.marker().filter(|_| answer.is_truncated());
+        Ok(Page {
+            found,
+            next: next.map(str::to_owned),
+        })
+    }
+
+    async fn look_at_role(&self, role: &Role, found: &mut Vec<Stamped>) -> Result<(), Fault> {
+        let policies = self.policies_of(role.role_name());
+        for name in policies.names().await?.unwrap_or_default() {
+            let Some(list) = policies.list(name).await? else {
+                continue;
+            };
+            let native = format!("{} of {}", name.of(&self.planner.installation), role.arn());
+            found.extend(list.denied.into_iter().map(|held| Stamped {
+                lane: self.planner.lane(role.role_name()),
+                held,
+                mark: Some(list.mark),
+                kind: StampedKind::Enforcement,
+                native: native.clone(),
+            }));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,121 @@
+//! What this process remembers of the lanes it drives.
+
+use core::time::Duration;
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use crate::adapter::Epoch;
+use crate::plan::LaneId;
+use crate::time::Timestamp;
+
+/// How long a hand owns a lane before it must claim it again: also how long the lanes of a broker
+/// that died wait for the next one. A hand that was only slow is stopped by its epoch.
+pub(super) const CLAIM: Duration = Duration::from_secs(8);
+/// The first and the longest pause of a lane whose cloud does not answer.
+const LANE_PAUSE_MIN: Duration = Duration::from_secs(1);
+const LANE_PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// The lanes that this process drives. Forgetting what it remembers costs a claim and a look,
+/// never a lease.
+#[derive(Debug)]
+pub struct Lanes {
+    hand: String,
+    driven: Mutex<HashMap<LaneId, Driven>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Driven {
+    epoch: Epoch,
+    owned_until: Timestamp,
+    failures: u32,
+    not_before: Timestamp,
+    /// When the cloud was last brought to what is due and held.
+    passed_at: Option<Timestamp>,
+}
+
+impl Lanes {
+    /// The lanes of one process; `hand` names it among all brokers and is never used again.
+    #[must_use]
+    pub fn of(hand: String) -> Self {
+        Self {
+            hand,
+            driven: Mutex::new(HashMap::new()),
+        }
+    }
+
+    /// The name of this process among all brokers.
+    #[must_use]
+    pub fn hand(&self) -> &str {
+        &self.hand
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut HashMap<LaneId, Driven>) -> T) -> T {
+        work(&mut self.driven.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn owned(&self, lane: &LaneId, now: Timestamp) -> Option<Epoch> {
+        let half = CLAIM / 2;
+        self.with(|driven| driven.get(lane).copied())
+            .filter(|lane| lane.owned_until > now.plus(half))
+            .map(|lane| lane.epoch)
+    }
+
+    pub(super) fn claimed(&self, lane: &LaneId, epoch: Epoch, owned_until: Timestamp) {
+        self.with(|driven| {
+            let fresh = Driven {
+                epoch,
+                owned_until,
+                failures: 0,
+                not_before: Timestamp::default(),
+                passed_at: None,
+            };
+            let known = driven.entry(lane.clone()).or_insert(fresh);
+            (known.epoch, known.owned_until) = (epoch, owned_until);
+        });
+    }
+
+    pub(super) fn lost(&self, lane: &LaneId) {
+        self.with(|driven| driven.remove(lane));
+    }
+
+    pub(super) fn failed(&self, lane: &LaneId, after: Option<Duration>, now: Timestamp) {
+        self.with(|driven| {
+            if let Some(lane) = driven.get_mut(lane) {
+                let doubled = 1_u32.checked_shl(lane.failures).unwrap_or(u32::MAX);
+                let pause = LANE_PAUSE_MIN
+                    .saturating_mul(doubled)
+                    .max(after.unwrap_or_default());
+                lane.failures = lane.failures.saturating_add(1);
+                lane.not_before = now.plus(pause.min(LANE_PAUSE_MAX));
+            }
+        });
+    }
+
+    pub(super) fn passed(&self, lane: &LaneId, now: Timestamp) {
+        self.with(|driven| {
+            if let Some(lane) = driven.get_mut(lane) {
+                (lane.failures, lane.not_before) = (0, Timestamp::default());
+                lane.passed_at = Some(now);
+            }
+        });
+    }
+
+    /// Whether the cloud was brought to what is held less than `within` ago. A clock that was set
+    /// back makes the lane look untouched.
+    pub(super) fn passed_within(&self, lane: &LaneId, within: Duration, now: Timestamp) -> bool {
+        let passed_at = self.with(|driven| driven.get(lane).and_then(|lane| lane.passed_at));
+        passed_at.is_some_and(|at| at <= now && now < at.plus(within))
+    }
+
+    pub(super) fn resting_count(&self, now: Timestamp) -> u32 {
+        let resting = |driven: &HashMap<LaneId, Driven>| {
+            let lanes = driven.values();
+            lanes.filter(|lane| now < lane.not_before).count()
+        };
+        u32::try_from(self.with(|driven| resting(driven))).unwrap_or(u32::MAX)
+    }
+
+    pub(super) fn resting(&self, lane: &LaneId, now: Timestamp) -> bool {
+        self.with(|driven| driven.get(lane).is_some_and(|lane| now < lane.not_before))
+    }
+}

@@ -1,0 +1,199 @@
+//! One pass over one lane: the adapter is asked to end what is due and to keep ended what is held,
+//! and what it found is recorded.
+
+use core::time::Duration;
+
+use super::compaction::{FROM, compact};
+use super::{Stumble, fenced};
+use crate::adapter::{Adapter, Epoch, Hand, Pass, Revocations};
+use crate::audit::{Entry, Event};
+use crate::books::{FoundLease, Recorded, Step};
+use crate::evidence::Hold;
+use crate::fault::{Fault, FaultKind};
+use crate::lease::{Ended, Looked, Revoking};
+use crate::ledger::Look;
+use crate::plan::LaneId;
+use crate::time::Timestamp;
+use crate::usecase::Core;
+
+/// How often what keeps ended leases ended is read back from the cloud while it must stay.
+/// Terraform or a person may have undone it.
+const READ_BACK: Duration = Duration::from_secs(60);
+
+impl Core {
+    /// Ends what is due in a lane and keeps ended what is held there.
+    pub(super) async fn pass(
+        &self,
+        lane: &LaneId,
+        epoch: Epoch,
+        revoking: Vec<Recorded<Revoking>>,
+        holds: Vec<Hold>,
+    ) -> Result<Vec<Recorded<Ended>>, Stumble> {
+        let now = self.clock.now();
+        let (held, spent): (Vec<Hold>, Vec<Hold>) =
+            holds.into_iter().partition(|hold| hold.until > now);
+        if revoking.is_empty() && spent.is_empty() && self.is_at_rest(lane, &held, now) {
+            return Ok(Vec::new());
+        }
+        let adapter = self
+            .adapters
+            .get(&lane.target)
+            .ok_or_else(|| Stumble::NoAdapter(lane.clone()))?;
+        let held = self.compacted(lane, epoch, held, adapter.as_ref()).await?;
+        let hand = Hand {
+            epoch,
+            mark: self.books.mark(),
+        };
+        match adapter.revoke(lane, hand, &revoking, &held).await {
+            Ok(pass) => self.passed(lane, hand, revoking, (held, spent), pass).await,
+            Err(fault) => self.not_passed(lane, epoch, revoking, &fault).await,
+        }
+    }
+
+    /// Whether nothing needs to be asked of the cloud: nothing is held, or that it still is was
+    /// seen of late.
+    fn is_at_rest(&self, lane: &LaneId, held: &[Hold], now: Timestamp) -> bool {
+        held.is_empty() || self.lanes.passed_within(lane, READ_BACK, now)
+    }
+
+    /// Replaces many holds by one watermark, in the ledger first.
+    async fn compacted(
+        &self,
+        lane: &LaneId,
+        epoch: Epoch,
+        held: Vec<Hold>,
+        adapter: &dyn Adapter,
+    ) -> Result<Vec<Hold>, Stumble> {
+        if held.len() < FROM || !adapter.reach().watermarks {
+            return Ok(held);
+        }
+        let live_since = self.live_since(lane).await?;
+        let now = self.clock.now();
+        let Some(compacted) = compact(lane, &held, live_since, now) else {
+            return Ok(held);
+        };
+        let entry = Entry::new(now, Event::HoldsCompacted)
+            .field("lane", lane)
+            .field("watermark", &compacted.watermark.held)
+            .field("replaced", compacted.replaced.len())
+            .field("until", compacted.watermark.until);
+        let kept = held
+            .into_iter()
+            .filter(|hold| !compacted.replaced.contains(hold))
+            .chain([compacted.watermark.clone()])
+            .collect();
+        let mut also = fenced(lane, epoch);
+        also.holds_dropped = compacted.replaced;
+        also.holds_placed = vec![compacted.watermark];
+        also.entries = vec![entry];
+        self.books.note(also).await?;
+        Ok(kept)
+    }
+
+    /// When the oldest lease of a lane was intended that is neither ended nor ending.
+    async fn live_since(&self, lane: &LaneId) -> Result<Option<Timestamp>, Stumble> {
+        let open = self.books.lane(lane, Timestamp::FAR_FUTURE).await?;
+        let live = open.leases.iter().filter(|lease| match lease {
+            FoundLease::Doubtful(_) | FoundLease::Active(_) => true,
+            FoundLease::Revoking(_) | FoundLease::Ended(_) => false,
+        });
+        Ok(live.map(|lease| lease.terms().intended_at).min())
+    }
+
+    /// Records what a pass found.
+    async fn passed(
+        &self,
+        lane: &LaneId,
+        hand: Hand,
+        revoking: Vec<Recorded<Revoking>>,
+        (held, spent): (Vec<Hold>, Vec<Hold>),
+        pass: Pass,
+    ) -> Result<Vec<Recorded<Ended>>, Stumble> {
+        let now = self.clock.now();
+        self.lanes.passed(lane, now);
+        let superseded = pass.superseded_by.is_some();
+        self.heed(lane, hand, &held, &pass).await?;
+        let (over, again) = conclude(revoking, Ok(pass.leases), now);
+        let mut also = fenced(lane, hand.epoch);
+        let undone = pass.undone.iter();
+        also.entries.extend(undone.map(|held| {
+            Entry::new(now, Event::HoldUndone)
+                .field("lane", lane)
+                .field("held", held)
+        }));
+        // Spent holds go only after the cloud was brought to a state without them.
+        if !superseded {
+            let dropped = spent.iter().map(|hold| dropped(hold, now));
+            also.entries.extend(dropped);
+            also.holds_dropped = spent;
+        }
+        let holds_on = !held.is_empty() || over.iter().any(|step| step.hold().is_some());
+        also.looks = vec![Look {
+            lane: lane.clone(),
+            at: holds_on.then(|| now.plus(READ_BACK)),
+        }];
+        let (over, _) = self.record_in_lane(lane, (over, again), also).await?;
+        Ok(over)
+    }
+
+    /// Records that the cloud did not do it. Everything stays due.
+    async fn not_passed(
+        &self,
+        lane: &LaneId,
+        epoch: Epoch,
+        revoking: Vec<Recorded<Revoking>>,
+        fault: &Fault,
+    ) -> Result<Vec<Recorded<Ended>>, Stumble> {
+        let now = self.clock.now();
+        self.lanes.failed(lane, retry_after(fault), now);
+        let (over, again) = conclude(revoking, Err(fault), now);
+        let also = fenced(lane, epoch);
+        self.record_in_lane(lane, (over, again), also).await?;
+        Err(Stumble::Cloud {
+            lane: lane.clone(),
+            fault: format!("{}: {}", fault.code, fault.logged),
+        })
+    }
+}
+
+/// What each lease under revocation comes to. One that the adapter does not mention is treated
+/// like one whose call had no answer: it is looked at again.
+fn conclude(
+    revoking: Vec<Recorded<Revoking>>,
+    answer: Result<Revocations, &Fault>,
+    now: Timestamp,
+) -> (Vec<Step<Ended>>, Vec<Step<Revoking>>) {
+    let (mut over, mut again) = (Vec::new(), Vec::new());
+    for lease in revoking {
+        let found = match &answer {
+            Ok(found) => found.get(&lease.terms().id).cloned(),
+            Err(fault) => Some(Err((*fault).clone())),
+        };
+        match found {
+            Some(Ok(revocation)) => match lease.looked(revocation, now) {
+                Looked::Over(step) => over.push(step),
+                Looked::Again(step) => again.push(step),
+            },
+            Some(Err(fault)) => again.push(lease.stumbled(retry_after(&fault), now)),
+            None => again.push(lease.stumbled(None, now)),
+        }
+    }
+    (over, again)
+}
+
+const fn retry_after(fault: &Fault) -> Option<Duration> {
+    match fault.kind {
+        FaultKind::Retryable { after } => after,
+        FaultKind::Ambiguous | FaultKind::Permanent => None,
+    }
+}
+
+fn dropped(hold: &Hold, now: Timestamp) -> Entry {
+    let entry = Entry::new(now, Event::HoldDropped)
+        .field("held", &hold.held)
+        .field("lane", &hold.lane);
+    match hold.lease {
+        Some(lease) => entry.lease(lease),
+        None => entry,
+    }
+}
