@@ -11,6 +11,7 @@ use jitney_core::time::Timestamp;
 
 use crate::deny_list::Denied;
 use crate::limits::LOOK_SECONDS_MAX;
+use crate::pen::Stood;
 
 /// How soon a Deny is looked for again that ought to be there and is not.
 const LOOK_SOON: Duration = Duration::from_secs(1);
@@ -90,8 +91,9 @@ pub(crate) enum Found {
     Lists {
         /// What any of them denied before anything was written.
         before: Denied,
-        /// What the list in use denies, read back.
-        after: Denied,
+        /// What the list in use denies, read back, and for how long this process has seen each
+        /// entry stand.
+        after: Stood,
     },
     /// There is no such role. That does not end a session: the role may be made again under the
     /// same name, and nobody says what becomes of sessions whose role is gone.
@@ -111,15 +113,19 @@ pub(crate) fn judge(
         Found::RoleGone => return not_written(case, now.plus(LOOK_LATER)),
     };
     let held = Held::Grant(case.handle.clone());
-    if !after.contains(&held) {
+    let Some(stood) = after.get(&held) else {
         return not_written(case, now.plus(LOOK_SOON));
-    }
+    };
     match case.written_at {
-        None => settling(case, now, settle, now),
+        None => settling(case, now.plus(case.settles_in(settle)), now),
         // It had been written, and somebody undid it. It is written again, but the time it takes
         // to be in force begins anew: core forgets the old one when told that it is not written.
         Some(_) if !before.contains(&held) => not_written(case, now.plus(LOOK_SOON)),
-        Some(written_at) if now >= written_at.plus(case.settles_in(settle)) => {
+        // It has settled by the wall clock, and by a clock that nobody can set.
+        Some(written_at)
+            if now >= written_at.plus(case.settles_in(settle))
+                && *stood >= case.settles_in(settle) =>
+        {
             let settle = case.settles_in(settle).as_secs();
             Revocation::Evident {
                 evidence: Evidence::Settled {
@@ -129,7 +135,11 @@ pub(crate) fn judge(
                 hold_until: Some(case.dead_at(skew)).filter(|until| *until > now),
             }
         }
-        Some(written_at) => settling(case, written_at, settle, now),
+        Some(written_at) => {
+            let left = case.settles_in(settle).saturating_sub(*stood);
+            let settled_at = written_at.plus(case.settles_in(settle)).max(now.plus(left));
+            settling(case, settled_at, now)
+        }
     }
 }
 
@@ -141,8 +151,7 @@ fn not_written(case: &Case, look_again: Timestamp) -> Revocation {
     }
 }
 
-fn settling(case: &Case, written_at: Timestamp, settle: Duration, now: Timestamp) -> Revocation {
-    let settled_at = written_at.plus(case.settles_in(settle));
+fn settling(case: &Case, settled_at: Timestamp, now: Timestamp) -> Revocation {
     Revocation::NotYet {
         written: true,
         look_again: settled_at.min(now.plus(LOOK_LATER)),
@@ -184,10 +193,12 @@ mod tests {
         }
     }
 
+    /// What stands has stood for as long as anybody could ask.
     fn lists(before: &[u64], after: &[u64]) -> Found {
+        let for_long = |held: Held| (held, Duration::from_secs(3_600));
         Found::Lists {
             before: handles(before),
-            after: handles(after),
+            after: handles(after).into_iter().map(for_long).collect(),
         }
     }
 
@@ -224,6 +235,27 @@ mod tests {
                 hold_until: Some(at(1_060)),
             }
         );
+    }
+
+    /// Another broker wrote it a moment ago, by a clock that is minutes behind ours.
+    #[test]
+    fn what_we_have_not_seen_stand_has_not_settled_whatever_the_clocks_say() {
+        let stood = |seconds| Found::Lists {
+            before: handles(&[1]),
+            after: Stood::from([(Held::Grant(handle(1)), Duration::from_secs(seconds))]),
+        };
+        assert_eq!(
+            judged(&case(Some(100)), &stood(3), 200),
+            Revocation::NotYet {
+                written: true,
+                look_again: at(207),
+                exposed_until: at(207)
+            }
+        );
+        assert!(matches!(
+            judged(&case(Some(100)), &stood(10), 200),
+            Revocation::Evident { .. }
+        ));
     }
 
     #[test]

@@ -6,10 +6,12 @@
 //!
 //! A pen lives in memory. Forgetting it costs a new name, never a Deny.
 
+use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jitney_core::adapter::Epoch;
+use jitney_core::evidence::Held;
 use jitney_core::time::Timestamp;
 use tokio::time::Instant;
 
@@ -28,8 +30,10 @@ pub(crate) struct Pen {
     in_flight: Option<Denied>,
     /// Since when the list under that name has held everything older lists must not lose.
     stands_since: Option<Timestamp>,
-    /// What was last read back under that name.
-    last_read: Denied,
+    /// What was last read back under that name, and since when each entry was found there at every
+    /// look. By the clock of this process, which nobody sets: two brokers' wall clocks may be
+    /// minutes apart, and what one wrote another must not call settled at once.
+    last_read: BTreeMap<Held, Instant>,
     /// When the role's policies were last changed by us.
     pub(crate) last_write: Option<Instant>,
 }
@@ -89,14 +93,25 @@ impl Pen {
 
     /// The list was read back; `keeps_all` tells whether it has everything that older lists must
     /// not lose.
-    pub(crate) fn read(&mut self, list: Denied, keeps_all: bool, now: Timestamp) {
-        self.last_read = list;
+    pub(crate) fn read(&mut self, list: &Denied, keeps_all: bool, now: Timestamp) {
+        let known = std::mem::take(&mut self.last_read);
+        let since = |held: &Held| known.get(held).copied().unwrap_or_else(Instant::now);
+        self.last_read = list
+            .iter()
+            .map(|held| (held.clone(), since(held)))
+            .collect();
         self.stands_since = keeps_all.then(|| self.stands_since.unwrap_or(now));
     }
 
     /// What was last read back.
-    pub(crate) const fn last_read(&self) -> &Denied {
-        &self.last_read
+    pub(crate) fn last_read(&self) -> impl Iterator<Item = &Held> {
+        self.last_read.keys()
+    }
+
+    /// How long each entry that was last read back has stood, as far as this process has seen.
+    pub(crate) fn stood(&self) -> Stood {
+        let stood = |(held, since): (&Held, &Instant)| (held.clone(), since.elapsed());
+        self.last_read.iter().map(stood).collect()
     }
 
     /// Since when the list has held everything.
@@ -104,6 +119,9 @@ impl Pen {
         self.stands_since
     }
 }
+
+/// What stands on a role, and for how long this process has seen it stand.
+pub(crate) type Stood = BTreeMap<Held, Duration>;
 
 /// A write on its way.
 #[must_use = "a write that is never answered makes its name unusable"]
@@ -125,7 +143,6 @@ impl Pens {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
-    use jitney_core::evidence::Held;
     use jitney_core::handle::Handle;
 
     const NOW: Timestamp = Timestamp::from_micros(1_000);
@@ -199,10 +216,10 @@ mod tests {
     fn standing_is_counted_from_the_first_look_and_lost_with_the_first_gap() {
         let mut pen = Pen::default();
         named(&mut pen, &[1]);
-        pen.read(handles(&[1]), true, NOW);
-        pen.read(handles(&[1]), true, Timestamp::from_seconds(9));
+        pen.read(&handles(&[1]), true, NOW);
+        pen.read(&handles(&[1]), true, Timestamp::from_seconds(9));
         assert_eq!(pen.stands_since(), Some(NOW));
-        pen.read(handles(&[]), false, Timestamp::from_seconds(10));
+        pen.read(&handles(&[]), false, Timestamp::from_seconds(10));
         assert_eq!(pen.stands_since(), None);
     }
 }

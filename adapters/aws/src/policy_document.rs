@@ -262,7 +262,7 @@ mod tests {
             r#"{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"*","Resource":"*","Condition":{"StringEquals":{"aws:PrincipalTag/x":"1"}}}]}"#
         );
         // What we do not write we do not understand, and must not take for ours.
-        let foreign = text.replace("\"Effect\"", "\"Sid\":\"x\",\"Effect\"");
+        let foreign = text.replace("\"Effect\"", "\"Principal\":\"*\",\"Effect\"");
         assert!(serde_json::from_str::<Document>(&foreign).is_err());
     }
 }

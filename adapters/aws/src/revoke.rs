@@ -17,7 +17,7 @@ use crate::cloud_clock::CloudClock;
 use crate::deny_list::{Denied, in_seconds};
 use crate::judge::{Case, Found, judge};
 use crate::list_name::ListName;
-use crate::pen::{Lists, Pen};
+use crate::pen::{Lists, Pen, Stood};
 use crate::plan::LANE_PREFIX;
 use crate::role_policies::RolePolicies;
 
@@ -204,7 +204,7 @@ fn superseded(newer: Epoch) -> Fault {
 /// somebody else took it off.
 fn undone(role: &str, pen: &Pen, lists: &Lists, wanted: &Denied) -> Vec<Held> {
     let is_gone = |held: &&Held| !lists.values().any(|list| list.contains(*held));
-    let stood = pen.last_read().intersection(wanted);
+    let stood = pen.last_read().filter(|held| wanted.contains(held));
     let gone: Vec<Held> = stood.filter(is_gone).cloned().collect();
     if !gone.is_empty() {
         let held: Vec<String> = gone.iter().map(Held::to_string).collect();
@@ -231,7 +231,7 @@ struct Writing<'a> {
 impl Writing<'_> {
     /// Brings the list to exactly what is wanted, and removes older ones once that is safe. Gives
     /// what the list then denies; nothing when the role is gone.
-    async fn bring(&mut self, wanted: &Denied) -> Result<Option<Denied>, Fault> {
+    async fn bring(&mut self, wanted: &Denied) -> Result<Option<Stood>, Fault> {
         if wanted.is_empty() {
             return self.clear().await.map(Some);
         }
@@ -245,9 +245,9 @@ impl Writing<'_> {
         }
         let list = self.lists.get(&name).cloned().unwrap_or_default();
         let keeps = self.keeps(name, &list, wanted);
-        self.pen.read(list.clone(), keeps, self.clock.now());
+        self.pen.read(&list, keeps, self.clock.now());
         self.remove_older(name).await?;
-        Ok(Some(list))
+        Ok(Some(self.pen.stood()))
     }
 
     /// A hand that was superseded, or whose ledger went back in time, takes nothing away: it adds
@@ -321,7 +321,7 @@ impl Writing<'_> {
     }
 
     /// Nothing is wanted any more: every list goes.
-    async fn clear(&mut self) -> Result<Denied, Fault> {
+    async fn clear(&mut self) -> Result<Stood, Fault> {
         let names: Vec<ListName> = self.lists.keys().copied().collect();
         for name in names {
             if self.pen.current() == Some(name) {
@@ -334,7 +334,7 @@ impl Writing<'_> {
                 self.policies.remove(name).await?;
             }
         }
-        Ok(Denied::new())
+        Ok(Stood::new())
     }
 
     /// Removes what older names hold, once the list in use has held all of it for as long as a

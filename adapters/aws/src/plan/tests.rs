@@ -401,8 +401,8 @@ fn a_list_has_room_for_half_of_what_the_role_has_left() {
             .unwrap()
             .lane_capacity
     };
-    assert_eq!(capacity(0), (5_120 - 150) / 22);
-    assert_eq!(capacity(1_024), (4_608 - 150) / 22);
+    assert_eq!(capacity(0), (5_120 - 320) / 22);
+    assert_eq!(capacity(1_024), (4_608 - 320) / 22);
     // Two full lists, of the hand that goes and the hand that comes, fit beside the operator's.
     for operator in [0, 1_024, 9_216] {
         let list = EMPTY_CHARACTERS + capacity(operator) * ENTRY_CHARACTERS;
