@@ -36,7 +36,7 @@ const DEAF_AFTER: Duration = Duration::from_secs(5);
 pub(crate) struct Driver {
     lane_pause: Duration,
     nudged: Notify,
-    closing_requests: AtomicBool,
+    keeping_house: AtomicBool,
     memory: Mutex<Memory>,
 }
 
@@ -58,7 +58,7 @@ impl Driver {
         Self {
             lane_pause,
             nudged: Notify::new(),
-            closing_requests: AtomicBool::new(false),
+            keeping_house: AtomicBool::new(false),
             memory: Mutex::new(Memory {
                 looked_at: Instant::now(),
                 looked_at_wall: now,
@@ -111,7 +111,7 @@ impl Driver {
                 Taken::Busy => {}
             }
         }
-        self.close_requests(core, crew, now);
+        self.keep_house(core, crew, now);
         pause.min(until_due(core, now).await)
     }
 
@@ -164,17 +164,24 @@ impl Driver {
         })
     }
 
-    /// Closes the requests whose time has come, apart from the lanes: neither waits for the other.
-    fn close_requests(self: &Arc<Self>, core: &Arc<Core>, crew: &Crew, now: Timestamp) {
-        if self.closing_requests.swap(true, Ordering::SeqCst) {
+    /// What is due in no lane: orders of an operator, beats that other brokers must know of,
+    /// requests whose time has come. Apart from the lanes: neither waits for the other.
+    fn keep_house(self: &Arc<Self>, core: &Arc<Core>, crew: &Crew, now: Timestamp) {
+        if self.keeping_house.swap(true, Ordering::SeqCst) {
             return;
         }
-        let (core, closing) = (Arc::clone(core), Closing(Arc::clone(self)));
+        let (core, keeping) = (Arc::clone(core), Keeping(Arc::clone(self)));
         crew.spawn(async move {
+            if let Err(stumble) = core.obey().await {
+                tracing::error!(%stumble, "orders are not carried out to their end; they stand");
+            }
+            if let Err(stumble) = core.share_beats(now).await {
+                tracing::warn!(%stumble, "other brokers do not hear of signs of life for now");
+            }
             if let Err(stumble) = core.close_due_requests(now, LOOK_AT_MAX).await {
                 tracing::warn!(%stumble, "requests that are over stay open for now");
             }
-            drop(closing);
+            drop(keeping);
         });
     }
 
@@ -231,11 +238,11 @@ impl Drop for Turn {
     }
 }
 
-struct Closing(Arc<Driver>);
+struct Keeping(Arc<Driver>);
 
-impl Drop for Closing {
+impl Drop for Keeping {
     fn drop(&mut self) {
-        self.0.closing_requests.store(false, Ordering::SeqCst);
+        self.0.keeping_house.store(false, Ordering::SeqCst);
     }
 }
 

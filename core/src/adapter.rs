@@ -117,6 +117,15 @@ pub struct Pass {
     pub undone: Vec<Held>,
 }
 
+impl Pass {
+    /// Whether the lane was written by a later hand, or from a later ledger, than this one: then
+    /// nothing was taken away in it.
+    #[must_use]
+    pub fn is_outdone(&self, hand: Hand) -> bool {
+        self.superseded_by.is_some() || self.mark_seen > Some(hand.mark)
+    }
+}
+
 impl From<Revocations> for Pass {
     /// A pass that found nothing worth telling beside what became of the leases.
     fn from(leases: Revocations) -> Self {
@@ -167,6 +176,8 @@ pub struct Reach {
     pub issues_within: Duration,
     /// The longest that anything issued lives, with everything derived from it.
     pub lives: Duration,
+    /// How long a change of what keeps something ended takes until it is in force.
+    pub settles: Duration,
     /// Whether one entry can keep ended all that was issued in a lane before a moment, while what
     /// is issued later goes on.
     pub watermarks: bool,
@@ -177,8 +188,9 @@ pub struct Reach {
 pub trait Revoke: Send + Sync {
     /// Ends what `due` names and keeps ended what `holds` names, in one lane, as this hand. Called
     /// again and again until every lease is evident; with no lease due it still brings the lane
-    /// to what the holds say, and drops what they no longer name. A hand that finds a later one
-    /// takes nothing away.
+    /// to what the holds say, and drops what they no longer name. A hand that finds a later epoch
+    /// than its own, or the mark of a later ledger, takes nothing away: it may have forgotten what
+    /// must stay. It adds what it knows of.
     ///
     /// # Errors
     /// When the lane as a whole could not be brought to what was asked; then it is asked again.

@@ -260,6 +260,12 @@ pub trait Ledger: Send + Sync {
     /// The first thing that stood against it, or that it is unknown or unavailable.
     async fn commit(&self, transaction: Transaction) -> Result<u64, CommitError>;
 
+    /// Whether other brokers may be writing it too. Then what only this process knows, such as
+    /// signs of life, must reach the ledger in time for them.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     /// One row.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! Signs of life. Beats are kept in memory and reach the ledger only when it asks: a lease is due
-//! at the end of its silence, and whoever drives it then looks here first.
+//! at the end of its silence, and whoever drives it then looks here first. Where several brokers
+//! share a ledger, another than the one that heard may drive it: there beats are written down while
+//! half the silence is still to come.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -39,6 +41,15 @@ impl Pulse {
         self.with(|heard| {
             let last = heard.last.get(&lease).copied().unwrap_or_default();
             last.max(written_down).max(heard.ready_since)
+        })
+    }
+
+    /// The leases that were heard after `since`, each with its last sign of life.
+    #[must_use]
+    pub fn heard_since(&self, since: Timestamp) -> Vec<(LeaseId, Timestamp)> {
+        self.with(|heard| {
+            let beats = heard.last.iter().map(|(lease, at)| (*lease, *at));
+            beats.filter(|(_, at)| *at > since).collect()
         })
     }
 

@@ -29,9 +29,19 @@ pub struct Standing {
     pub kills: BTreeMap<OrderId, Aim>,
     /// Lanes in which nothing may be elevated before a moment: a watermark cuts there what is
     /// issued until then.
-    pub shut: BTreeMap<LaneId, Timestamp>,
+    pub shut: Vec<Shut>,
     /// Tokens issued before this are not exchanged: the ledger may have forgotten their use.
     pub tokens_since: Option<Timestamp>,
+}
+
+/// A lane in which nothing may be elevated yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shut {
+    /// The lane.
+    pub lane: LaneId,
+    /// Until when.
+    pub until: Timestamp,
 }
 
 /// Why elevations stopped: a cloud bears a stamp that this ledger cannot have written yet, so it
@@ -194,7 +204,12 @@ impl Standing {
     /// # Errors
     /// `try_again` while it is shut.
     pub fn permits_in(&self, lane: &LaneId, now: Timestamp) -> Result<(), Refusal> {
-        let Some(until) = self.shut.get(lane).filter(|until| now < **until) else {
+        let shut = self.shut.iter().filter(|shut| shut.lane == *lane);
+        let Some(until) = shut
+            .map(|shut| shut.until)
+            .filter(|until| now < *until)
+            .max()
+        else {
             return Ok(());
         };
         let told = "everything in this target was just cut; new leases begin shortly";
@@ -205,6 +220,6 @@ impl Standing {
 
     /// Forgets what no longer matters.
     pub(crate) fn tidy(&mut self, now: Timestamp) {
-        self.shut.retain(|_, until| now < *until);
+        self.shut.retain(|shut| now < shut.until);
     }
 }

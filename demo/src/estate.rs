@@ -52,5 +52,7 @@ fn broker_may() -> serde_json::Value {
             "iam:PutRolePolicy", "iam:DeleteRolePolicy",
         ],
         "Resource": ROLE,
+    }, {
+        "Effect": "Allow", "Action": "iam:ListRoles", "Resource": "*",
     }]})
 }

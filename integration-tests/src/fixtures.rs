@@ -179,6 +179,16 @@ impl World {
         self.broker_over(hand, Arc::clone(&self.ledger), adapters.collect())
     }
 
+    /// A broker of another installation, which shares the clouds and, in this world, the ledger.
+    #[must_use]
+    pub fn broker_of_another_installation(&self, hand: &str) -> Core {
+        let installation = "elsewhere".parse().expect("an installation's name");
+        Core {
+            stamp: StampKey::new(installation, &[2; 32]).expect("a secret that is long enough"),
+            ..self.broker(hand)
+        }
+    }
+
     /// A broker whose ports have something in between.
     #[must_use]
     pub fn broker_over(

@@ -17,6 +17,9 @@ use jitney_core::fault::{Fault, FaultKind};
 /// The longest text of AWS's that goes into the log.
 const MESSAGE_CHARACTERS_MAX: usize = 400;
 
+/// The code of a call that AWS does not let the broker make.
+pub(crate) const ACCESS_DENIED: &str = "aws_access_denied";
+
 /// What a call does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Call {
@@ -118,7 +121,7 @@ fn refused(call: Call, code: Option<&str>, after: Option<Duration>) -> Option<Be
         // AssumeRole does not model it. Permanent, also right after a role or its trust was made:
         // whoever asks again will find out.
         "AccessDenied" | "AccessDeniedException" | "NotAuthorized" | "UnauthorizedOperation" => {
-            (permanent, "aws_access_denied", TOLD_REFUSED)
+            (permanent, ACCESS_DENIED, TOLD_REFUSED)
         }
 
         // "The X.509 certificate or AWS access key ID provided does not exist in our records."

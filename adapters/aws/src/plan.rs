@@ -106,6 +106,7 @@ impl Planner {
         Reach {
             issues_within: Duration::from_secs(self.config.lands_within_seconds().into()),
             lives: Duration::from_secs(lives.into()),
+            settles: self.config.settle(),
             watermarks: true,
         }
     }

@@ -74,10 +74,19 @@ fn all(cases: &[Case], fault: &Fault) -> Revocations {
     cases.iter().map(stumbled).collect()
 }
 
+/// Who has written a role, and knows more of it than we do.
+#[derive(Debug, Clone, Copy)]
+enum Later {
+    /// A hand of this epoch.
+    Hand(Epoch),
+    /// A ledger that has come so far.
+    Ledger(Mark),
+}
+
 /// What was done about a role's list, and what was found there.
 struct Enforced {
-    /// What is denied now; a later hand's epoch when it is not ours to say.
-    found: Result<Found, Epoch>,
+    /// What is denied now; whoever is later than us when it is not ours to say.
+    found: Result<Found, Later>,
     mark_seen: Option<Mark>,
     undone: Vec<Held>,
 }
@@ -123,7 +132,13 @@ impl AwsAdapter {
                 let judged = |case: &Case| (case.lease, Ok(judge(case, &found, settle, skew, now)));
                 (open.iter().map(judged).collect(), None)
             }
-            Err(newer) => (all(open, &superseded(newer)), Some(newer)),
+            Err(later) => (
+                all(open, &outdone(later)),
+                match later {
+                    Later::Hand(epoch) => Some(epoch),
+                    Later::Ledger(_) => None,
+                },
+            ),
         };
         Pass {
             leases,
@@ -146,8 +161,8 @@ impl AwsAdapter {
                 undone: Vec::new(),
             });
         };
-        let newer = names.iter().map(|name| name.epoch).max();
-        let newer = newer.filter(|epoch| *epoch > hand.epoch);
+        let newest = names.iter().map(|name| name.epoch).max();
+        let later_hand = newest.filter(|epoch| *epoch > hand.epoch).map(Later::Hand);
         let (mut lists, mut mark_seen) = (Lists::new(), None);
         for name in names {
             if let Some(list) = policies.list(name).await? {
@@ -157,6 +172,9 @@ impl AwsAdapter {
                 }
             }
         }
+        let later_ledger = mark_seen
+            .filter(|mark| *mark > hand.mark)
+            .map(Later::Ledger);
         let before: Denied = lists.values().flatten().cloned().collect();
         let undone = undone(role, &pen, &lists, wanted);
         let mut writing = Writing {
@@ -168,14 +186,14 @@ impl AwsAdapter {
             interval: Duration::from_millis(self.config().write_interval_milliseconds.into()),
             settle: self.config().settle(),
         };
-        let found = match newer {
+        let found = match later_hand.or(later_ledger) {
             None => Ok(match writing.bring(wanted).await? {
                 Some(after) => Found::Lists { before, after },
                 None => Found::RoleGone,
             }),
-            Some(newer) => {
+            Some(later) => {
                 writing.add(wanted).await?;
-                Err(newer)
+                Err(later)
             }
         };
         Ok(Enforced {
@@ -194,10 +212,19 @@ impl AwsAdapter {
     }
 }
 
-fn superseded(newer: Epoch) -> Fault {
-    let logged = format!("the role is written by a later hand, of epoch {}", newer.0);
+fn outdone(later: Later) -> Fault {
+    let (code, logged) = match later {
+        Later::Hand(Epoch(epoch)) => (
+            "aws_superseded",
+            format!("the role is written by a later hand, of epoch {epoch}"),
+        ),
+        Later::Ledger(mark) => (
+            "aws_ledger_behind",
+            format!("the role is written from a later ledger, which had come to {mark}"),
+        ),
+    };
     let kind = FaultKind::Retryable { after: None };
-    own_fault(kind, "aws_superseded", TOLD_REVOKING, logged)
+    own_fault(kind, code, TOLD_REVOKING, logged)
 }
 
 /// What this process last read under its own name, wants to stand, and finds nowhere any more:

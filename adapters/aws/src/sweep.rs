@@ -6,6 +6,7 @@ use jitney_core::adapter::{Page, Stamped, StampedKind};
 use jitney_core::fault::Fault;
 
 use crate::adapter::{AwsAdapter, read_fault};
+use crate::classify::ACCESS_DENIED;
 use crate::limits::SWEPT_ROLES;
 
 impl AwsAdapter {
@@ -27,7 +28,17 @@ impl AwsAdapter {
 
     async fn look_at_role(&self, role: &Role, found: &mut Vec<Stamped>) -> Result<(), Fault> {
         let policies = self.policies_of(role.role_name());
-        for name in policies.names().await?.unwrap_or_default() {
+        let names = match policies.names().await {
+            Ok(names) => names.unwrap_or_default(),
+            // Whom we may not even read we could not have written. The roles that Jitney is set up
+            // for are looked at all the same, by their lanes.
+            Err(fault) if fault.code == ACCESS_DENIED => {
+                tracing::warn!(role = role.role_name(), "the role may not be looked at");
+                return Ok(());
+            }
+            Err(fault) => return Err(fault),
+        };
+        for name in names {
             let Some(list) = policies.list(name).await? else {
                 continue;
             };

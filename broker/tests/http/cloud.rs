@@ -160,6 +160,7 @@ impl Elevate for FakeCloud {
         Reach {
             issues_within: Duration::from_secs(2),
             lives: Duration::from_secs(900),
+            settles: Duration::ZERO,
             watermarks: true,
         }
     }

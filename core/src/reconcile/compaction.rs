@@ -1,6 +1,9 @@
 //! Many holds, one watermark: a list of ended grants is short of room long before the grants have
 //! expired. Once every live lease of a lane was issued later, all that was issued before can be
 //! kept ended by one entry.
+//!
+//! The watermark comes first and must be in force before anything that it covers is let go: clouds
+//! promise no order in which changes take effect, not even within one document.
 
 use core::time::Duration;
 
@@ -13,56 +16,59 @@ pub(super) const FROM: usize = 32;
 /// Clouds tell the time of issue in whole seconds.
 const GRAIN: Duration = Duration::from_secs(1);
 
-/// One watermark, and the holds that it replaces.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Compacted {
-    pub(super) watermark: Hold,
-    pub(super) replaced: Vec<Hold>,
-}
-
-/// The watermark that may stand for most of `held`, if it is worth it. `live_since` is when the
-/// oldest lease of the lane was intended that is neither ended nor ending: what it holds was
-/// issued after that, and must not be cut.
+/// The watermark that may stand for many of `held`, if there is not one that does already.
+/// `live_since` is when the oldest lease of the lane was intended that is neither ended nor
+/// ending: what it holds was issued after that, and must not be cut.
 ///
 /// Both clocks, that of the broker who wrote a time down and the cloud's, may be off by
-/// [`SKEW_MAX`]: a watermark stays that much clear of what lives, and of what it replaces.
-pub(super) fn compact(
+/// [`SKEW_MAX`]: a watermark stays that much clear of what lives, and of what it covers.
+pub(super) fn watermark(
     lane: &LaneId,
     held: &[Hold],
     live_since: Option<Timestamp>,
     now: Timestamp,
-) -> Option<Compacted> {
-    if held.len() < FROM {
-        return None;
-    }
+) -> Option<Hold> {
     let clear = live_since
         .map_or(now, |since| since.min(now))
         .minus(SKEW_MAX);
-    let watermark = Timestamp::from_seconds(clear.as_seconds());
-    let last_covered = watermark.minus(SKEW_MAX).minus(GRAIN);
-    let covered = |hold: &&Hold| match &hold.held {
-        Held::Grant(_) => hold.issued_by.is_some_and(|by| by < last_covered),
-        Held::IssuedBefore(earlier) => *earlier <= watermark,
-    };
-    let replaced: Vec<Hold> = held.iter().filter(covered).cloned().collect();
-    let until = replaced.iter().map(|hold| hold.until).max()?;
-    let grants = replaced
-        .iter()
-        .filter(|hold| hold.grant().is_some())
-        .count();
-    (grants > FROM / 2).then(|| Compacted {
-        watermark: Hold {
-            lane: lane.clone(),
-            held: Held::IssuedBefore(watermark),
-            lease: None,
-            until,
-            issued_by: Some(watermark),
-        },
-        replaced: replaced
-            .into_iter()
-            .filter(|hold| hold.held != Held::IssuedBefore(watermark))
-            .collect(),
+    let moment = Timestamp::from_seconds(clear.as_seconds());
+    let could_be: Vec<&Hold> = held.iter().filter(|hold| is_before(hold, moment)).collect();
+    let is_covered = |hold: &&&Hold| held.iter().any(|other| covers(other, hold));
+    let gained = could_be.iter().filter(|hold| !is_covered(hold)).count();
+    let until = could_be.iter().map(|hold| hold.until).max()?;
+    (gained >= FROM / 2).then(|| Hold {
+        lane: lane.clone(),
+        held: Held::IssuedBefore(moment),
+        lease: None,
+        until,
+        issued_by: Some(moment),
     })
+}
+
+/// What may be let go because a watermark is in force.
+pub(super) fn covered<'a>(watermark: &'a Hold, held: &'a [Hold]) -> impl Iterator<Item = &'a Hold> {
+    held.iter().filter(|hold| covers(watermark, hold))
+}
+
+/// Whether a hold keeps ended, for as long as another must, all that the other does.
+fn covers(watermark: &Hold, hold: &Hold) -> bool {
+    match watermark.held {
+        Held::IssuedBefore(moment) => {
+            watermark != hold && hold.until <= watermark.until && is_before(hold, moment)
+        }
+        Held::Grant(_) => false,
+    }
+}
+
+/// Whether everything a hold is about was issued before a moment, however the clocks stand.
+fn is_before(hold: &Hold, moment: Timestamp) -> bool {
+    match hold.held {
+        Held::Grant(_) => {
+            let last = moment.minus(SKEW_MAX).minus(GRAIN);
+            hold.issued_by.is_some_and(|by| by < last)
+        }
+        Held::IssuedBefore(earlier) => earlier < moment,
+    }
 }
 
 #[cfg(test)]
@@ -101,27 +107,31 @@ mod tests {
             .collect()
     }
 
+    fn at_rest(held: &[Hold], live_since: Option<i64>) -> Option<Hold> {
+        watermark(&lane(), held, live_since.map(at), at(NOW))
+    }
+
     #[test]
     fn one_watermark_stands_for_all_that_was_issued_well_before_anything_that_lives() {
         let held = holds(40, NOW - 500);
-        let compacted = compact(&lane(), &held, Some(at(NOW - 200)), at(NOW)).unwrap();
-        assert_eq!(compacted.watermark.held, Held::IssuedBefore(at(NOW - 260)));
-        assert_eq!(compacted.watermark.until, at(NOW + 539));
-        assert_eq!(compacted.replaced, held);
+        let placed = at_rest(&held, Some(NOW - 200)).unwrap();
+        assert_eq!(placed.held, Held::IssuedBefore(at(NOW - 260)));
+        assert_eq!(placed.until, at(NOW + 539));
+        assert_eq!(covered(&placed, &held).count(), 40);
     }
 
     #[test]
     fn nothing_that_lives_is_cut_and_nothing_that_ended_is_let_go() {
         let held = holds(40, NOW - 500);
         // A lease as old as what ended: no watermark can tell them apart.
-        assert_eq!(compact(&lane(), &held, Some(at(NOW - 500)), at(NOW)), None);
+        assert_eq!(at_rest(&held, Some(NOW - 500)), None);
         // The skew of two clocks and one second are kept clear of it, exactly.
         let just = NOW - 500 + 60 + 60 + 1;
-        assert_eq!(compact(&lane(), &held, Some(at(just)), at(NOW)), None);
-        assert!(compact(&lane(), &held, Some(at(just + 1)), at(NOW)).is_some());
+        assert_eq!(at_rest(&held, Some(just)), None);
+        assert!(at_rest(&held, Some(just + 1)).is_some());
         // A clock that was set back does not bring the watermark into the future.
-        let future = compact(&lane(), &held, Some(at(NOW + 900)), at(NOW)).unwrap();
-        assert_eq!(future.watermark.held, Held::IssuedBefore(at(NOW - 60)));
+        let future = at_rest(&held, Some(NOW + 900)).unwrap();
+        assert_eq!(future.held, Held::IssuedBefore(at(NOW - 60)));
     }
 
     #[test]
@@ -129,17 +139,31 @@ mod tests {
         let mut held = holds(40, NOW - 500);
         held.push(hold(99, None));
         held.push(hold(98, Some(NOW - 30)));
-        let compacted = compact(&lane(), &held, None, at(NOW)).unwrap();
-        assert_eq!(compacted.replaced.len(), 40);
+        let placed = at_rest(&held, None).unwrap();
+        assert_eq!(covered(&placed, &held).count(), 40);
     }
 
     #[test]
-    fn few_holds_are_left_alone() {
-        assert_eq!(compact(&lane(), &holds(31, NOW - 500), None, at(NOW)), None);
+    fn what_must_stay_longer_than_the_watermark_stays() {
+        let held = holds(40, NOW - 500);
+        let placed = at_rest(&held, None).unwrap();
+        let longer = Hold {
+            until: placed.until.plus(GRAIN),
+            ..hold(1, Some(NOW - 500))
+        };
+        assert_eq!(covered(&placed, &[longer]).count(), 0);
     }
 
     #[test]
-    fn a_later_watermark_replaces_an_earlier_one_and_lasts_as_long() {
+    fn few_holds_are_left_alone_and_so_are_those_that_are_covered_already() {
+        assert_eq!(at_rest(&holds(15, NOW - 500), None), None);
+        let mut held = holds(40, NOW - 500);
+        held.extend(at_rest(&held, None));
+        assert_eq!(at_rest(&held, None), None);
+    }
+
+    #[test]
+    fn a_later_watermark_covers_an_earlier_one() {
         let mut held = holds(40, NOW - 500);
         let earlier = Hold {
             held: Held::IssuedBefore(at(NOW - 900)),
@@ -149,13 +173,15 @@ mod tests {
         };
         let later = Hold {
             held: Held::IssuedBefore(at(NOW + 60)),
+            until: at(NOW + 400),
             ..earlier.clone()
         };
         held.extend([earlier.clone(), later.clone()]);
-        let compacted = compact(&lane(), &held, None, at(NOW)).unwrap();
-        assert_eq!(compacted.watermark.until, at(NOW + 5_000));
-        assert!(compacted.replaced.contains(&earlier));
+        let placed = at_rest(&held, None).unwrap();
+        assert_eq!(placed.until, at(NOW + 5_000));
+        let covered: Vec<&Hold> = covered(&placed, &held).collect();
+        assert!(covered.contains(&&earlier));
         // One that reaches further than ours is no business of ours.
-        assert!(!compacted.replaced.contains(&later));
+        assert!(!covered.contains(&&later));
     }
 }

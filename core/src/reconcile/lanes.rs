@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use crate::adapter::Epoch;
+use crate::evidence::{Held, Hold};
 use crate::plan::LaneId;
 use crate::time::Timestamp;
 
@@ -23,7 +24,7 @@ pub struct Lanes {
     driven: Mutex<HashMap<LaneId, Driven>>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Driven {
     epoch: Epoch,
     owned_until: Timestamp,
@@ -31,6 +32,8 @@ struct Driven {
     not_before: Timestamp,
     /// When the cloud was last brought to what is due and held.
     passed_at: Option<Timestamp>,
+    /// The latest watermark that stood in every pass since a moment.
+    watermark: Option<(Held, Timestamp)>,
 }
 
 impl Lanes {
@@ -55,7 +58,7 @@ impl Lanes {
 
     pub(super) fn owned(&self, lane: &LaneId, now: Timestamp) -> Option<Epoch> {
         let half = CLAIM / 2;
-        self.with(|driven| driven.get(lane).copied())
+        self.with(|driven| driven.get(lane).cloned())
             .filter(|lane| lane.owned_until > now.plus(half))
             .map(|lane| lane.epoch)
     }
@@ -68,6 +71,7 @@ impl Lanes {
                 failures: 0,
                 not_before: Timestamp::default(),
                 passed_at: None,
+                watermark: None,
             };
             let known = driven.entry(lane.clone()).or_insert(fresh);
             (known.epoch, known.owned_until) = (epoch, owned_until);
@@ -91,13 +95,34 @@ impl Lanes {
         });
     }
 
-    pub(super) fn passed(&self, lane: &LaneId, now: Timestamp) {
+    /// The cloud was brought to what is held; some of it had been undone.
+    pub(super) fn passed(&self, lane: &LaneId, held: &[Hold], undone: &[Held], now: Timestamp) {
+        let watermarks = held.iter().filter(|hold| hold.grant().is_none());
+        let latest = watermarks.map(|hold| &hold.held).max();
         self.with(|driven| {
             if let Some(lane) = driven.get_mut(lane) {
                 (lane.failures, lane.not_before) = (0, Timestamp::default());
                 lane.passed_at = Some(now);
+                let stood = lane.watermark.take().filter(|(known, since)| {
+                    Some(known) == latest && !undone.contains(known) && *since <= now
+                });
+                lane.watermark = stood.or_else(|| latest.map(|latest| (latest.clone(), now)));
             }
         });
+    }
+
+    /// The latest watermark among `held`, if this process has seen it stand for so long.
+    pub(super) fn in_force(
+        &self,
+        lane: &LaneId,
+        long: Duration,
+        held: &[Hold],
+        now: Timestamp,
+    ) -> Option<Hold> {
+        let known = self.with(|driven| driven.get(lane).and_then(|lane| lane.watermark.clone()));
+        let (watermark, since) = known?;
+        let hold = held.iter().find(|hold| hold.held == watermark)?;
+        (now >= since.plus(long)).then(|| hold.clone())
     }
 
     /// Whether the cloud was brought to what is held less than `within` ago. A clock that was set

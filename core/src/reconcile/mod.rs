@@ -5,6 +5,7 @@
 //! revocation is revoked, and what must stay in force is kept in force. The happy path, a crash,
 //! a restart and the background all come through here.
 
+mod beats;
 mod behind;
 mod compaction;
 mod lanes;
@@ -63,10 +64,12 @@ impl Core {
             Ok(lanes) => lanes,
             Err(error) => return (None, vec![error.into()]),
         };
+        let shared = self.share_beats(now).await.err();
         let obeyed = self.obey().await.err();
         let driven = join_all(lanes.iter().map(|lane| self.drive(lane))).await;
         let failed = driven.into_iter().filter_map(Result::err);
-        let mut stumbles: Vec<Stumble> = obeyed.into_iter().chain(failed).collect();
+        let first = shared.into_iter().chain(obeyed);
+        let mut stumbles: Vec<Stumble> = first.chain(failed).collect();
         stumbles.extend(self.close_due_requests(now, budget).await.err());
         match self.books.ledger().next_due().await {
             Ok(next) => (next, stumbles),

@@ -3,7 +3,7 @@
 
 use core::time::Duration;
 
-use super::compaction::{FROM, compact};
+use super::compaction::{FROM, covered, watermark};
 use super::{Stumble, fenced};
 use crate::adapter::{Adapter, Epoch, Hand, Pass, Revocations};
 use crate::audit::{Entry, Event};
@@ -19,6 +19,8 @@ use crate::usecase::Core;
 /// How often what keeps ended leases ended is read back from the cloud while it must stay.
 /// Terraform or a person may have undone it.
 const READ_BACK: Duration = Duration::from_secs(60);
+/// How soon a lane is looked at again in which a later hand, or a later ledger, was found.
+const AGAIN: Duration = Duration::from_secs(1);
 
 impl Core {
     /// Ends what is due in a lane and keeps ended what is held there.
@@ -42,7 +44,8 @@ impl Core {
         let held = self.compacted(lane, epoch, held, adapter.as_ref()).await?;
         let hand = Hand {
             epoch,
-            mark: self.books.mark(),
+            // A mark that is too old would make this hand look outdone.
+            mark: self.books.mark_now().await?,
         };
         match adapter.revoke(lane, hand, &revoking, &held).await {
             Ok(pass) => self.passed(lane, hand, revoking, (held, spent), pass).await,
@@ -56,38 +59,39 @@ impl Core {
         held.is_empty() || self.lanes.passed_within(lane, READ_BACK, now)
     }
 
-    /// Replaces many holds by one watermark, in the ledger first.
+    /// Brings a watermark in for many holds, in the ledger first, and lets go of what one covers
+    /// that has been in force for long enough.
     async fn compacted(
         &self,
         lane: &LaneId,
         epoch: Epoch,
-        held: Vec<Hold>,
+        mut held: Vec<Hold>,
         adapter: &dyn Adapter,
     ) -> Result<Vec<Hold>, Stumble> {
-        if held.len() < FROM || !adapter.reach().watermarks {
+        let reach = adapter.reach();
+        if held.len() < FROM || !reach.watermarks {
             return Ok(held);
         }
-        let live_since = self.live_since(lane).await?;
         let now = self.clock.now();
-        let Some(compacted) = compact(lane, &held, live_since, now) else {
-            return Ok(held);
-        };
-        let entry = Entry::new(now, Event::HoldsCompacted)
-            .field("lane", lane)
-            .field("watermark", &compacted.watermark.held)
-            .field("replaced", compacted.replaced.len())
-            .field("until", compacted.watermark.until);
-        let kept = held
-            .into_iter()
-            .filter(|hold| !compacted.replaced.contains(hold))
-            .chain([compacted.watermark.clone()])
-            .collect();
         let mut also = fenced(lane, epoch);
-        also.holds_dropped = compacted.replaced;
-        also.holds_placed = vec![compacted.watermark];
-        also.entries = vec![entry];
-        self.books.note(also).await?;
-        Ok(kept)
+        let settled = reach.settles.max(READ_BACK);
+        if let Some(watermark) = self.lanes.in_force(lane, settled, &held, now) {
+            also.holds_dropped = covered(&watermark, &held).cloned().collect();
+            let entry = Entry::new(now, Event::HoldsCompacted)
+                .field("lane", lane)
+                .field("watermark", &watermark.held)
+                .field("replaced", also.holds_dropped.len())
+                .field("until", watermark.until);
+            also.entries = vec![entry];
+            held.retain(|hold| !also.holds_dropped.contains(hold));
+        } else if let Some(placed) = watermark(lane, &held, self.live_since(lane).await?, now) {
+            also.holds_placed = vec![placed.clone()];
+            held.push(placed);
+        }
+        if !also.holds_dropped.is_empty() || !also.holds_placed.is_empty() {
+            self.books.note(also).await?;
+        }
+        Ok(held)
     }
 
     /// When the oldest lease of a lane was intended that is neither ended nor ending.
@@ -110,8 +114,10 @@ impl Core {
         pass: Pass,
     ) -> Result<Vec<Recorded<Ended>>, Stumble> {
         let now = self.clock.now();
-        self.lanes.passed(lane, now);
-        let superseded = pass.superseded_by.is_some();
+        let outdone = pass.is_outdone(hand);
+        if !outdone {
+            self.lanes.passed(lane, &held, &pass.undone, now);
+        }
         self.heed(lane, hand, &held, &pass).await?;
         let (over, again) = conclude(revoking, Ok(pass.leases), now);
         let mut also = fenced(lane, hand.epoch);
@@ -122,7 +128,7 @@ impl Core {
                 .field("held", held)
         }));
         // Spent holds go only after the cloud was brought to a state without them.
-        if !superseded {
+        if !outdone {
             let dropped = spent.iter().map(|hold| dropped(hold, now));
             also.entries.extend(dropped);
             also.holds_dropped = spent;
@@ -130,7 +136,7 @@ impl Core {
         let holds_on = !held.is_empty() || over.iter().any(|step| step.hold().is_some());
         also.looks = vec![Look {
             lane: lane.clone(),
-            at: holds_on.then(|| now.plus(READ_BACK)),
+            at: holds_on.then(|| now.plus(if outdone { AGAIN } else { READ_BACK })),
         }];
         let (over, _) = self.record_in_lane(lane, (over, again), also).await?;
         Ok(over)

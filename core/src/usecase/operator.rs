@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::Core;
 use crate::audit::{Entry, Event};
-use crate::books::FoundLease;
+use crate::books::{FoundLease, Recorded};
 use crate::evidence::{Held, Hold};
 use crate::id::{LeaseId, OrderId, ResourceName};
 use crate::lease::Ended;
@@ -14,7 +14,7 @@ use crate::order::{self, Order};
 use crate::plan::LaneId;
 use crate::refusal::Refusal;
 use crate::scope::Scope;
-use crate::standing::{Aim, Standing};
+use crate::standing::{Aim, Shut, Standing};
 use crate::time::{SKEW_MAX, Timestamp};
 
 /// The longest name of a person and the longest reason of an order, in characters.
@@ -199,7 +199,10 @@ impl Core {
             lane: lane.clone(),
             at: Some(now),
         });
-        says.shut.insert(lane.clone(), watermark.plus(SKEW_MAX));
+        says.shut.push(Shut {
+            lane: lane.clone(),
+            until: watermark.plus(SKEW_MAX),
+        });
         watermark
     }
 
@@ -280,8 +283,17 @@ impl Core {
             ));
         };
         let now = self.clock.now();
+        // Whatever can still be done for it in the cloud goes on: its hold asks for it.
+        let look = Look {
+            lane: lease.terms().plan.lane.clone(),
+            at: Some(now),
+        };
         let step = lease.written_off(signed.person.clone(), signed.reason.clone(), now);
-        let _: crate::books::Recorded<Ended> = self.books.record(step).await?;
+        let also = Transaction {
+            looks: vec![look],
+            ..Transaction::default()
+        };
+        let _: Recorded<Ended> = self.books.record_with(step, also).await?;
         self.pulse.forget(id);
         Ok(())
     }

@@ -2,10 +2,12 @@
 
 use core::time::Duration;
 
-use jitney_core::adapter::Hand;
+use jitney_core::adapter::{Hand, Mark};
+use jitney_core::evidence::Hold;
+use jitney_core::time::{Clock as _, Timestamp};
 
 use super::ending::{FIRST, ensure_refused, take, writing_as};
-use super::{Held, Stage, Trouble, ensure};
+use super::{Held, Stage, SystemClock, Trouble, ensure};
 
 const SECOND: Hand = writing_as(2);
 
@@ -128,4 +130,111 @@ pub(super) async fn what_a_stranger_undid_is_done_again(stage: &dyn Stage) -> He
     let lease = scribe.found(id).await?;
     scribe.end(&*adapter, FIRST, lease).await?;
     ensure_refused(stage, &taken.credential).await
+}
+
+pub(super) async fn a_forgetful_ledger_loosens_nothing(stage: &dyn Stage) -> Held {
+    let scribe = stage.scribe();
+    let taken = take(stage).await?;
+    let lease = scribe.ending(taken.lease).await?;
+    let lane = lease.terms().plan.lane.clone();
+    scribe.end(&*stage.adapter(), SECOND, lease).await?;
+    // Restored from a backup: it owns the lane in a later epoch, and knows of no lease that ended.
+    let restored = Hand {
+        mark: Mark {
+            sequence: SECOND.mark.sequence - 1,
+            ..SECOND.mark
+        },
+        ..writing_as(3)
+    };
+    for _ in 0..2 {
+        let pass = stage.adapter().revoke(&lane, restored, &[], &[]).await;
+        let seen = pass.map_err(|fault| fault.logged)?.mark_seen;
+        ensure(seen == Some(SECOND.mark), || {
+            format!("the lane bears {:?}, and {seen:?} was told", SECOND.mark)
+        })?;
+        tokio::time::sleep(stage.settles()).await;
+        ensure_refused(stage, &taken.credential).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn a_later_hand_is_told_of(stage: &dyn Stage) -> Held {
+    let scribe = stage.scribe();
+    let lease = scribe.ending(take(stage).await?.lease).await?;
+    let lane = lease.terms().plan.lane.clone();
+    scribe.end(&*stage.adapter(), SECOND, lease).await?;
+    let pass = stage.adapter().revoke(&lane, FIRST, &[], &[]).await;
+    let seen = pass.map_err(|fault| fault.logged)?.superseded_by;
+    ensure(seen == Some(SECOND.epoch), || {
+        format!(
+            "the lane is that of {:?}, and {seen:?} was told",
+            SECOND.epoch
+        )
+    })
+}
+
+pub(super) async fn a_sweep_finds_what_is_left(stage: &dyn Stage) -> Held {
+    let scribe = stage.scribe();
+    let lease = scribe.ending(take(stage).await?.lease).await?;
+    let (lane, handle) = (
+        lease.terms().plan.lane.clone(),
+        lease.terms().handle.clone(),
+    );
+    let adapter = stage.adapter();
+    scribe.end(&*adapter, FIRST, lease).await?;
+    let held = scribe.holds(&lane).await?;
+    let (mut found, mut after) = (Vec::new(), None);
+    for _ in 0..1_000 {
+        let page = adapter.sweep(after).await.map_err(|fault| fault.logged)?;
+        found.extend(page.found);
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    ensure(after.is_none(), || "the sweep comes to no end".to_owned())?;
+    let wanted = jitney_core::evidence::Held::Grant(handle);
+    let seen = found.iter().find(|it| it.lane == lane && it.held == wanted);
+    match seen {
+        Some(stamped) => ensure(stamped.mark.is_none_or(|mark| mark == FIRST.mark), || {
+            format!("a stamp of {:?} is told as {:?}", FIRST.mark, stamped.mark)
+        }),
+        // What needs nothing in the cloud to stay ended leaves nothing to be found.
+        None => ensure(held.is_empty(), || {
+            format!("{wanted} is not among {found:?}")
+        }),
+    }
+}
+
+pub(super) async fn a_cut_ends_what_was_issued_before(stage: &dyn Stage) -> Held {
+    let adapter = stage.adapter();
+    let one = take(stage).await?;
+    let lane = one.lease.terms().plan.lane.clone();
+    // Clouds date what they issue in whole seconds.
+    tokio::time::sleep(Duration::from_millis(2_100)).await;
+    let moment = Timestamp::from_seconds(SystemClock.now().as_seconds());
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    let other = take(stage).await?;
+    let cut = Hold {
+        lane: lane.clone(),
+        held: jitney_core::evidence::Held::IssuedBefore(moment),
+        lease: None,
+        until: moment.plus(Duration::from_secs(3_600)),
+        issued_by: Some(moment),
+    };
+    let pass = adapter.revoke(&lane, FIRST, &[], &[cut]).await;
+    pass.map_err(|fault| fault.logged)?;
+    tokio::time::sleep(stage.settles()).await;
+    ensure_refused(stage, &one.credential).await?;
+    if adapter.reach().watermarks {
+        let works = stage.works(&other.credential).await?;
+        ensure(works, || {
+            "what was issued after the cut is refused".to_owned()
+        })?;
+    }
+    adapter
+        .revoke(&lane, FIRST, &[], &[])
+        .await
+        .map(|_| ())
+        .map_err(|fault| fault.logged)
 }

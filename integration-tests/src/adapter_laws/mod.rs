@@ -278,6 +278,26 @@ pub const LAWS: &[Law] = &[
         "what-a-stranger-undid-is-done-again",
         "what a stranger undid is done again, and is no evidence until it has settled anew"
     ),
+    law!(
+        hands::a_forgetful_ledger_loosens_nothing,
+        "a-forgetful-ledger-loosens-nothing",
+        "a hand whose ledger is older than what the lane bears takes nothing away, and is told"
+    ),
+    law!(
+        hands::a_later_hand_is_told_of,
+        "a-later-hand-is-told-of",
+        "a hand that was superseded is told by which"
+    ),
+    law!(
+        hands::a_sweep_finds_what_is_left,
+        "a-sweep-finds-what-is-left",
+        "what keeps an ended lease ended is found by a sweep, with the mark it was written under"
+    ),
+    law!(
+        hands::a_cut_ends_what_was_issued_before,
+        "a-cut-ends-what-was-issued-before",
+        "a cut ends everything in its lane that was issued before a moment, and nothing after it"
+    ),
 ];
 
 /// A law that a stage cannot show.

@@ -76,6 +76,7 @@ impl Elevate for FakeCloud {
         Reach {
             issues_within: LANDS_WITHIN,
             lives: SESSION_LIFE,
+            settles: SETTLE,
             watermarks: self.style == Style::Denies,
         }
     }
@@ -164,26 +165,22 @@ impl Revoke for FakeCloud {
             let kind = FaultKind::Retryable { after: Some(after) };
             return Err(fault(kind, "fake_throttled"));
         }
-        let mark_seen = state.books.mark(lane);
-        if let Err(newer) = state.books.take_pen(lane, hand.epoch) {
-            return Ok(Pass {
-                mark_seen,
-                superseded_by: Some(newer),
-                ..Pass::default()
-            });
+        let mut pass = Pass {
+            mark_seen: state.books.mark(lane),
+            superseded_by: state.books.take_pen(lane, hand.epoch).err(),
+            ..Pass::default()
+        };
+        if pass.is_outdone(hand) {
+            return Ok(pass);
         }
-        let leases = match self.style {
+        pass.leases = match self.style {
             Style::Denies => deny(&mut state, (lane, hand), due, holds, now),
             Style::Deletes => delete(&mut state, due, now),
         };
         match mishap {
             Some(RevokeMishap::LostAfter) => Err(lost()),
             Some(RevokeMishap::SaysNothing) => Ok(Pass::default()),
-            Some(RevokeMishap::Throttled(_)) | None => Ok(Pass {
-                leases,
-                mark_seen,
-                ..Pass::default()
-            }),
+            Some(RevokeMishap::Throttled(_)) | None => Ok(pass),
         }
     }
 

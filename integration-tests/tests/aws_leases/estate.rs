@@ -97,10 +97,16 @@ pub fn of(names: &Names) -> Estate {
         "iam:PutRolePolicy",
         "iam:DeleteRolePolicy"
     ]));
+    let looking = json!({ "Version": "2012-10-17", "Statement": [{
+        "Effect": "Allow", "Action": "iam:ListRoles", "Resource": "*" }] });
     Estate::new().region(REGION).account(
         Account::new(&names.account)
             .user(User::new("granter").inline("give", giving))
-            .user(User::new("revoker").inline("take", taking))
+            .user(
+                User::new("revoker")
+                    .inline("take", taking)
+                    .inline("look", looking),
+            )
             .role(Role::new(ROLE, names.trust(&granter)).inline(WORK, everything()))
             .role(Role::new(OTHER_ROLE, names.open_trust()).inline(WORK, everything()))
             .bucket(Bucket::new(&names.bucket).policy(names.generous(&names.bucket)))

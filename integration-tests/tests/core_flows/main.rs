@@ -13,12 +13,15 @@ mod crashes;
 mod granting;
 mod hands;
 mod ledger_faults;
+mod orders;
 mod ports;
+mod recovering;
 mod renewing;
 mod repeats;
 mod revoking;
 mod room;
 mod silence;
+mod sweeping;
 
 use core::time::Duration;
 
@@ -26,7 +29,7 @@ use jitney_core::audit::Event;
 use jitney_core::books::{FoundLease, Recorded};
 use jitney_core::credential::Credential;
 use jitney_core::id::{LeaseId, RequestId};
-use jitney_core::lease::{Active, Outcome};
+use jitney_core::lease::{Active, End, Outcome};
 use jitney_core::refusal::Refusal;
 use jitney_core::usecase::{Ask, Core, Submission};
 use jitney_integration_tests::fake_cloud::Style;
@@ -93,6 +96,24 @@ async fn refused(core: &Core, ask: Ask) -> Refusal {
 async fn events(world: &World) -> Vec<Event> {
     let entries = world.entries().await;
     entries.iter().map(|entry| entry.event()).collect()
+}
+
+/// How often something is in the audit log.
+async fn times(world: &World, event: Event) -> usize {
+    let events = events(world).await;
+    events.iter().filter(|seen| **seen == event).count()
+}
+
+/// Why a lease is being revoked or was; absent while it is not.
+fn why(lease: &FoundLease) -> Option<End> {
+    match lease {
+        FoundLease::Revoking(lease) => Some(lease.why()),
+        FoundLease::Ended(ended) => match ended.outcome() {
+            Outcome::Revoked { why, .. } => Some(*why),
+            Outcome::NeverGranted { .. } | Outcome::WrittenOff { .. } => None,
+        },
+        FoundLease::Doubtful(_) | FoundLease::Active(_) => None,
+    }
 }
 
 /// How a lease ended; absent while it has not.

@@ -50,6 +50,10 @@ pub trait Around: Send + Sync {
     fn instead_of_commit(&self, _commit: &Transaction) -> Option<(CommitError, bool)> {
         None
     }
+    /// Whether other brokers write the ledger too.
+    fn is_shared(&self) -> bool {
+        false
+    }
     /// Before a call that takes back.
     async fn before_revoking(&self) {}
 }
@@ -150,6 +154,16 @@ impl Around for BadCommit {
     fn instead_of_commit(&self, _commit: &Transaction) -> Option<(CommitError, bool)> {
         let commit = self.commits.fetch_add(1, Ordering::SeqCst);
         (commit == self.at).then(|| (self.outcome.clone(), self.applied))
+    }
+}
+
+/// A ledger that other brokers write too.
+pub struct Shared;
+
+#[async_trait]
+impl Around for Shared {
+    fn is_shared(&self) -> bool {
+        true
     }
 }
 
@@ -276,6 +290,10 @@ impl Ledger for WrappedLedger {
             }
             None => self.around(self.inner.commit(transaction)).await,
         }
+    }
+
+    fn is_shared(&self) -> bool {
+        self.around.is_shared()
     }
 
     async fn row(&self, id: RowId) -> Result<Option<Row>, CannotRead> {

@@ -4,7 +4,7 @@ use jitney_core::lease::{End, Outcome};
 use jitney_integration_tests::fixtures::{PROD, SILENCE, proof};
 use std::sync::Arc;
 
-use crate::ports::{Around, BadCommit, broker_with};
+use crate::ports::{Around, BadCommit, Shared, broker_with};
 use crate::{outcome, seconds, submit, wish, world};
 
 #[tokio::test]
@@ -104,4 +104,28 @@ async fn a_beat_does_not_bring_an_ended_lease_back() {
     world.live_out(&core).await;
     let beat = core.beat(lease, &proof("key")).await.unwrap();
     assert_eq!((beat.state, beat.ends_at), ("ended", None));
+}
+
+#[tokio::test]
+async fn a_beat_is_heard_by_brokers_that_it_was_not_sent_to() {
+    let (world, _folder) = world();
+    let around: Arc<dyn Around> = Arc::new(Shared);
+    let (one, other) = (
+        broker_with(&world, "a", &around),
+        broker_with(&world, "b", &around),
+    );
+    let grant = submit(&one, wish()).await;
+    let (lease, secret) = grant.only();
+    for second in 0..300 {
+        if second % 15 == 0 {
+            one.beat(lease, &proof("key")).await.unwrap();
+        }
+        // The other one drives the lane, and hears nothing.
+        world.turn(&other).await;
+        world.turn(&one).await;
+        world.clock.pass(seconds(1));
+    }
+    assert!(world.cloud(PROD).would_allow(secret));
+    world.live(&other, SILENCE + seconds(10)).await;
+    assert!(!world.cloud(PROD).would_allow(secret));
 }
