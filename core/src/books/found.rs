@@ -1,0 +1,150 @@
+//! What is found in the ledger by somebody who did not make it.
+
+use serde::de::DeserializeOwned;
+
+use super::Recorded;
+use crate::adapter::Mark;
+use crate::evidence::Hold;
+use crate::lease::{Active, Doubtful, Ended, Lease, Revoking};
+use crate::ledger::{CannotRead, Row};
+use crate::request::{Closed, Granted, Granting, Pending, Request};
+
+/// A lease as it was found in the ledger.
+#[derive(Debug, PartialEq, Eq)]
+pub enum FoundLease {
+    /// An intent that somebody else made.
+    Doubtful(Recorded<Doubtful>),
+    /// Active.
+    Active(Recorded<Active>),
+    /// Being revoked.
+    Revoking(Recorded<Revoking>),
+    /// Over.
+    Ended(Box<Ended>),
+}
+
+impl FoundLease {
+    /// What never changes about it.
+    #[must_use]
+    pub fn terms(&self) -> &crate::lease::Terms {
+        match self {
+            Self::Doubtful(lease) => lease.terms(),
+            Self::Active(lease) => lease.terms(),
+            Self::Revoking(lease) => lease.terms(),
+            Self::Ended(lease) => lease.terms(),
+        }
+    }
+
+    /// The state's name.
+    #[must_use]
+    pub const fn state(&self) -> &'static str {
+        match self {
+            Self::Doubtful(_) => "elevating",
+            Self::Active(_) => "active",
+            Self::Revoking(_) => "revoking",
+            Self::Ended(_) => "ended",
+        }
+    }
+}
+
+/// A request as it was found in the ledger.
+#[derive(Debug, PartialEq, Eq)]
+pub enum FoundRequest {
+    /// Waiting for people.
+    Pending(Recorded<Pending>),
+    /// Decided; its leases are being elevated.
+    Granting(Recorded<Granting>),
+    /// All its leases were granted.
+    Granted(Recorded<Granted>),
+    /// Over.
+    Closed(Box<Closed>),
+}
+
+impl FoundRequest {
+    /// What never changes about it.
+    #[must_use]
+    pub fn terms(&self) -> &crate::request::Terms {
+        match self {
+            Self::Pending(request) => request.terms(),
+            Self::Granting(request) => request.terms(),
+            Self::Granted(request) => request.terms(),
+            Self::Closed(request) => request.terms(),
+        }
+    }
+
+    /// The state's name.
+    #[must_use]
+    pub const fn state(&self) -> &'static str {
+        match self {
+            Self::Pending(_) => "pending",
+            Self::Granting(_) => "granting",
+            Self::Granted(_) => "granted",
+            Self::Closed(_) => "closed",
+        }
+    }
+}
+
+/// What is open in a lane.
+#[derive(Debug)]
+pub struct OpenLane {
+    /// Its leases under revocation, and its other leases that are due.
+    pub leases: Vec<FoundLease>,
+    /// Its holds.
+    pub holds: Vec<Hold>,
+}
+
+/// Reads a lease row. An intent comes back as [`Doubtful`]: whoever loads it did not make it.
+///
+/// # Errors
+/// When the row does not hold a lease.
+pub fn found_lease(row: &Row) -> Result<FoundLease, CannotRead> {
+    let (version, mark) = (row.version, Mark::default());
+    Ok(match parse::<Lease>(row)? {
+        Lease::Elevating(state) => FoundLease::Doubtful(Recorded {
+            state: Doubtful(state),
+            version,
+            mark,
+        }),
+        Lease::Active(state) => FoundLease::Active(Recorded {
+            state,
+            version,
+            mark,
+        }),
+        Lease::Revoking(state) => FoundLease::Revoking(Recorded {
+            state,
+            version,
+            mark,
+        }),
+        Lease::Ended(state) => FoundLease::Ended(Box::new(state)),
+    })
+}
+
+pub(super) fn found_request(row: &Row) -> Result<FoundRequest, CannotRead> {
+    let (version, mark) = (row.version, Mark::default());
+    Ok(match parse::<Request>(row)? {
+        Request::Pending(state) => FoundRequest::Pending(Recorded {
+            state,
+            version,
+            mark,
+        }),
+        Request::Granting(state) => FoundRequest::Granting(Recorded {
+            state,
+            version,
+            mark,
+        }),
+        Request::Granted(state) => FoundRequest::Granted(Recorded {
+            state,
+            version,
+            mark,
+        }),
+        Request::Closed(state) => FoundRequest::Closed(Box::new(state)),
+    })
+}
+
+fn parse<T: DeserializeOwned>(row: &Row) -> Result<T, CannotRead> {
+    serde_json::from_str(&row.body).map_err(|error| {
+        CannotRead(format!(
+            "row {:?} is not what it should be: {error}",
+            row.id
+        ))
+    })
+}
