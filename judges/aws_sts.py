@@ -129,7 +129,8 @@ class Sts:
         """What an EKS token is: a call signed for a minute, which is good for fifteen."""
         _, session = self.session(DurationSeconds=3600)
         client = self.aws.client("sts", session)
-        url = client.generate_presigned_url("get_caller_identity", ExpiresIn=60)
+        # As an EKS token is made: the model itself says POST.
+        url = client.generate_presigned_url("get_caller_identity", ExpiresIn=60, HttpMethod="GET")
         for later, expected in [(0, 200), (14 * 60, 200), (16 * 60, 403)]:
             self.control("clock", {"wire_offset_seconds": later})
             answer = requests.get(url, timeout=10, proxies={"http": None})

@@ -8,8 +8,8 @@ use jitney_core::adapter::Epoch;
 use jitney_core::audit::Frontier;
 use jitney_core::id::RequestId;
 use jitney_core::ledger::{
-    CannotRead, CommitError, LaneRows, LeaseFilter, Ledger, OnceUse, Row, RowId, StoredEntry,
-    Transaction,
+    CannotRead, CommitError, LaneRows, LeaseFilter, Ledger, OnceUse, Row, RowId, Sheet,
+    StoredEntry, Transaction,
 };
 use jitney_core::plan::LaneId;
 use jitney_core::principal::OnceKey;
@@ -90,6 +90,14 @@ impl Ledger for Watched {
         until: Timestamp,
     ) -> Result<Option<Epoch>, CommitError> {
         self.ledger.claim_lane(lane, hand, now, until).await
+    }
+
+    async fn sheet(&self, name: &str) -> Result<Option<Sheet>, CannotRead> {
+        self.ledger.sheet(name).await
+    }
+
+    async fn sheets(&self, prefix: &str) -> Result<Vec<Sheet>, CannotRead> {
+        self.ledger.sheets(prefix).await
     }
 
     async fn entries(&self, from: u64, limit: u32) -> Result<Vec<StoredEntry>, CannotRead> {
