@@ -2,6 +2,8 @@
 
 import json
 
+import requests
+
 from aws_iam import text
 
 ACCOUNT_ROLE = "lease-role"
@@ -53,6 +55,7 @@ class Sts:
     def judge(self):
         self.prepare()
         self.identity()
+        self.signed_ahead()
         self.bounds()
         self.trust()
         self.narrowing()
@@ -121,6 +124,18 @@ class Sts:
             ("InvalidClientTokenId", ("AKIAAAAAAAAAAAAAAAAA", "x" * 40)),
         ]:
             self.aws.no(code, "sts", "get_caller_identity", key)
+
+    def signed_ahead(self):
+        """What an EKS token is: a call signed for a minute, which is good for fifteen."""
+        _, session = self.session(DurationSeconds=3600)
+        client = self.aws.client("sts", session)
+        # As an EKS token is made: the model itself says POST.
+        url = client.generate_presigned_url("get_caller_identity", ExpiresIn=60, HttpMethod="GET")
+        for later, expected in [(0, 200), (14 * 60, 200), (16 * 60, 403)]:
+            self.control("clock", {"wire_offset_seconds": later})
+            answer = requests.get(url, timeout=10, proxies={"http": None})
+            self.equal(f"signed {later} s ago, it is answered", answer.status_code, expected)
+        self.control("clock", {"wire_offset_seconds": 0})
 
     def bounds(self):
         for seconds in [899, 43201]:

@@ -21,6 +21,8 @@ use crate::crew::Crew;
 /// The longest time between two looks. Bounds what a clock that was set, or an intent that nobody
 /// nudged for, can delay.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The shortest time between two looks: what ends at the same moment is one look.
+const LOOK_PAUSE: Duration = Duration::from_millis(20);
 /// The shortest time between two looks while something due cannot be driven yet.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// The most lanes and requests that one look brings up.
@@ -81,9 +83,10 @@ impl Driver {
     pub(crate) async fn run(self: Arc<Self>, core: Arc<Core>, crew: Crew) {
         loop {
             let pause = self.look(&core, &crew).await;
+            tokio::time::sleep(LOOK_PAUSE).await;
             tokio::select! {
                 () = self.nudged.notified() => {}
-                () = tokio::time::sleep(pause) => {}
+                () = tokio::time::sleep(pause.saturating_sub(LOOK_PAUSE)) => {}
             }
         }
     }

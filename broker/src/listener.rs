@@ -13,8 +13,12 @@ use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use url::{Host, Url};
 use zeroize::Zeroizing;
 
-/// How long a client may take for a handshake, and for the head of a call.
+/// How long a client may take for a handshake, and for the head of its first call.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
+/// How long a connection may wait for its next call, that call's head included. Jobs beat every
+/// 15 s and should not have to connect anew each time. One that sends its head slowly holds no
+/// more than one that says nothing, so that both have the same time.
+const NEXT_HEAD_WITHIN: Duration = Duration::from_secs(30);
 /// The most bytes of a call's head. The longest token and the longest proof fit.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// The most headers of a call.
@@ -79,6 +83,7 @@ pub(crate) struct Door {
     listener: TcpListener,
     address: SocketAddr,
     tls: Option<RustlsConfig>,
+    connections_max: usize,
 }
 
 impl Door {
@@ -101,6 +106,7 @@ impl Door {
             listener,
             address,
             tls,
+            connections_max: CONNECTIONS_MAX,
         })
     }
 
@@ -135,6 +141,7 @@ impl Door {
     pub(crate) async fn serve(self, router: Router, handle: Handle<SocketAddr>) -> io::Result<()> {
         let counted = Counted {
             handle: handle.clone(),
+            most: self.connections_max,
         };
         let mut server = axum_server::from_tcp(self.listener)?
             .acceptor(counted.clone())
@@ -148,7 +155,7 @@ impl Door {
         server
             .http_builder()
             .http1()
-            .header_read_timeout(HEAD_WITHIN)
+            .header_read_timeout(NEXT_HEAD_WITHIN)
             .max_buf_size(HEAD_BYTES_MAX)
             .max_headers(HEADERS_MAX);
         let service = router.into_make_service();
@@ -185,6 +192,7 @@ async fn configured(tls: Tls) -> io::Result<RustlsConfig> {
 #[derive(Clone)]
 struct Counted {
     handle: Handle<SocketAddr>,
+    most: usize,
 }
 
 impl<I, S> Accept<I, S> for Counted {
@@ -193,7 +201,7 @@ impl<I, S> Accept<I, S> for Counted {
     type Future = core::future::Ready<io::Result<(I, S)>>;
 
     fn accept(&self, stream: I, service: S) -> Self::Future {
-        core::future::ready(if self.handle.connection_count() > CONNECTIONS_MAX {
+        core::future::ready(if self.handle.connection_count() > self.most {
             Err(io::Error::other("there are too many connections"))
         } else {
             Ok((stream, service))
@@ -205,6 +213,8 @@ impl<I, S> Accept<I, S> for Counted {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
 
     async fn door() -> Door {
         Door::open("127.0.0.1:0".parse().unwrap(), None)
@@ -253,6 +263,36 @@ mod tests {
         let second = Door::open(first.address, None).await.err().unwrap();
         assert_eq!(second.code(), "cannot_listen");
         assert!(second.to_string().contains(&first.address.to_string()));
+    }
+
+    /// Whether a call on this connection is answered. One that was turned away is closed.
+    async fn is_served(stream: &mut TcpStream) -> bool {
+        let mut answer = [0; 12];
+        let asked = stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        asked.is_ok() && stream.read_exact(&mut answer).await.is_ok() && &answer == b"HTTP/1.1 200"
+    }
+
+    #[tokio::test]
+    async fn a_connection_too_many_is_turned_away_until_another_one_ends() {
+        let mut door = door().await;
+        door.connections_max = 2;
+        let (address, handle) = (door.address, Handle::new());
+        let router = Router::new().route("/", axum::routing::get(|| async { "well" }));
+        let serving = tokio::spawn(door.serve(router, handle.clone()));
+        let connect = || async { TcpStream::connect(address).await.unwrap() };
+        let (mut one, mut other) = (connect().await, connect().await);
+        assert!(is_served(&mut one).await && is_served(&mut other).await);
+        assert!(!is_served(&mut connect().await).await);
+        // Those inside go on.
+        assert!(handle.connection_count() <= 2 && !serving.is_finished());
+        drop(other);
+        for _ in 0..200 {
+            if is_served(&mut connect().await).await {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        unreachable!("a place that was given back is not used");
     }
 
     #[tokio::test]

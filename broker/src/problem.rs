@@ -66,6 +66,7 @@ impl From<Refusal> for Declined {
             ));
         };
         let mut problem = Problem::new(code, refusal.told);
+        problem.cause = refusal.cause.map(str::to_owned);
         problem.reasons = refusal.reasons;
         problem.rules = refusal.rules;
         problem.request = refusal.request.map(|id| id.to_string());

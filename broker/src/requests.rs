@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use jitney_api::{
     IDEMPOTENCY_KEY, ProblemCode, RequestBody, RequestState, RequestView, WAIT_SECONDS_MAX,
 };
-use jitney_core::books::FoundLease;
+use jitney_core::books::{FoundLease, FoundRequest};
 use jitney_core::decision::Decision;
 use jitney_core::id::RequestId;
 use jitney_core::principal::Principal;
@@ -184,8 +184,12 @@ pub(crate) async fn under_way<T: Send + 'static>(
 
 async fn look(service: &Service, id: RequestId, proof: &Proof) -> Result<RequestView, Declined> {
     let (request, leases) = service.core.request(id, proof).await?;
+    Ok(shown(service, &request, &leases))
+}
+
+fn shown(service: &Service, request: &FoundRequest, leases: &[FoundLease]) -> RequestView {
     let leases = leases.iter().map(|lease| service.show(lease)).collect();
-    Ok(view::request(&request, leases))
+    view::request(request, leases)
 }
 
 /// How long a caller is willing to wait for a change.
@@ -258,22 +262,17 @@ pub(crate) async fn release(
     let caller = service.caller(&parts).await?;
     let proof = service.request_of(&caller, id).await?;
     service.admit(caller.key())?;
-    let all = release_all(Arc::clone(&service), id, proof.clone());
-    under_way(&service.crew, all).await??;
-    let view = look(&service, id, &proof).await?;
-    Ok((StatusCode::ACCEPTED, Json(view)))
-}
-
-async fn release_all(service: Arc<Service>, id: RequestId, proof: Proof) -> Result<(), Refusal> {
-    let (_, leases) = service.core.request(id, &proof).await?;
-    let mut outcome = Ok(());
-    for lease in leases {
-        // One that cannot be given back now must not keep the others.
-        let released = service.core.release(lease.terms().id, &proof).await;
-        outcome = outcome.and(released.map(drop));
-    }
-    service.driver.nudge();
-    outcome
+    let worker = Arc::clone(&service);
+    let released = under_way(&service.crew, async move {
+        let released = worker.core.release_request(id, &proof).await;
+        worker.driver.nudge();
+        released
+    });
+    let (request, leases) = released.await??;
+    Ok((
+        StatusCode::ACCEPTED,
+        Json(shown(&service, &request, &leases)),
+    ))
 }
 
 /// An id that is no id names nothing: the answer is the same as for somebody else's.

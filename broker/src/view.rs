@@ -23,6 +23,7 @@ pub fn lease(lease: &FoundLease, cloud: &str) -> LeaseView {
             state: LeaseState::Active,
             granted_at: Some(active.granted_at().to_string()),
             ends_at: Some(active.ends_at().to_string()),
+            exposed_until: Some(active.exposed_until().to_string()),
             ..begun
         },
         FoundLease::Revoking(revoking) => LeaseView {

@@ -14,6 +14,8 @@ use crate::plan::CannotPlan;
 pub struct Refusal {
     /// A stable code, e.g. `denied`.
     pub code: &'static str,
+    /// The adapter's own stable code, where it was the adapter who refused.
+    pub cause: Option<&'static str>,
     /// What the job may read.
     pub told: String,
     /// What the operator should read; often the same.
@@ -34,6 +36,7 @@ impl Refusal {
         let told = told.into();
         Self {
             code,
+            cause: None,
             logged: told.clone(),
             told,
             reasons: Vec::new(),
@@ -86,6 +89,7 @@ impl Refusal {
         let refusal =
             Self::new(code, fault.told.clone()).logged(format!("{}: {}", fault.code, fault.logged));
         Self {
+            cause: Some(fault.code),
             retry_after: after,
             ..refusal
         }
@@ -126,7 +130,10 @@ impl From<CannotResolve> for Refusal {
 impl From<CannotPlan> for Refusal {
     fn from(error: CannotPlan) -> Self {
         let logged = format!("{}: {}", error.code, error.logged);
-        Self::new("cannot_plan", error.told).logged(logged)
+        Self {
+            cause: Some(error.code),
+            ..Self::new("cannot_plan", error.told).logged(logged)
+        }
     }
 }
 

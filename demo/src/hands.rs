@@ -4,6 +4,7 @@ use aws_credential_types::Credentials;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::{BehaviorVersion, Region};
 use aws_sdk_s3::primitives::ByteStream;
+use aws_smithy_http_client::tls;
 use aws_smithy_runtime_api::client::result::SdkError;
 use jitney_api::CredentialView;
 
@@ -58,10 +59,16 @@ impl Hands {
             None,
             "lease",
         );
+        // The cloud is on this machine's loopback, which no proxy can reach.
+        let tls = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc);
+        let http = aws_smithy_http_client::Builder::new()
+            .tls_provider(tls)
+            .build_https();
         let s3 = aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(REGION))
             .endpoint_url(endpoint)
+            .http_client(http.clone())
             .force_path_style(true)
             .retry_config(RetryConfig::disabled())
             .credentials_provider(credentials.clone());
@@ -69,6 +76,7 @@ impl Hands {
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(REGION))
             .endpoint_url(endpoint)
+            .http_client(http)
             .retry_config(RetryConfig::disabled())
             .credentials_provider(credentials);
         Some(Self {

@@ -10,6 +10,8 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -40,12 +42,17 @@ struct Dev {
 
 impl Dev {
     fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), &[])
+    }
+
+    /// The same in a folder of its own, with these variables.
+    fn start_in(folder: tempfile::TempDir, variables: &[(&str, &str)]) -> Self {
         let log = File::create(folder.path().join("broker.log")).unwrap();
         let mut process = Command::new(jitney())
             .args(["dev", "--listen", "127.0.0.1:0", "--directory"])
             .arg(folder.path())
             .env("JITNEY_LOG", "debug")
+            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()
@@ -290,4 +297,127 @@ fn a_denied_job_never_starts_its_command() {
         "{told}"
     );
     assert!(!mark.exists());
+}
+
+/// Loopback is this machine's: a proxy cannot reach it, and would read every credential.
+#[test]
+fn no_proxy_is_asked_about_loopback() {
+    let proxy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    proxy.set_nonblocking(true).unwrap();
+    let address = format!("http://{}", proxy.local_addr().unwrap());
+    let variables = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"];
+    let variables = variables.map(|name| (name, address.as_str()));
+    let dev = Dev::start_in(tempfile::tempdir().unwrap(), &variables);
+    let job = dev.run(&[], "exit 7").envs(variables).output().unwrap();
+    assert_eq!(
+        job.status.code(),
+        Some(7),
+        "{}",
+        String::from_utf8_lossy(&job.stderr)
+    );
+    dev.settle();
+    let asked = proxy.accept().map(|(_, from)| from);
+    assert!(asked.is_err(), "somebody asked the proxy: {asked:?}");
+}
+
+/// A disk that cannot keep what it is given, for as long as a file is there.
+const FAILING_DISK: &str = r#"
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+static int failing(void) {
+    if (access(getenv("DISK_FAILS"), F_OK) != 0) return 0;
+    errno = EIO;
+    return 1;
+}
+int fsync(int file) { return failing() ? -1 : (int)syscall(SYS_fsync, file); }
+int fdatasync(int file) { return failing() ? -1 : (int)syscall(SYS_fdatasync, file); }
+"#;
+
+/// Without a record nothing is handed out, and what was not recorded is tried no further: a job
+/// may come again once the disk is well.
+#[test]
+fn a_disk_that_fails_grants_nothing_and_is_used_again_when_it_is_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, library) = (folder.path().join("disk.c"), folder.path().join("disk.so"));
+    fs::write(&source, FAILING_DISK).unwrap();
+    let compiled = Command::new("cc")
+        .args(["-shared", "-fPIC", "-o"])
+        .args([&library, &source])
+        .output()
+        .unwrap();
+    assert!(compiled.status.success(), "{compiled:?}");
+    let (fails, library) = (folder.path().join("fails"), library.display().to_string());
+    let dev = Dev::start_in(
+        folder,
+        &[
+            ("LD_PRELOAD", library.as_str()),
+            ("DISK_FAILS", fails.to_str().unwrap()),
+        ],
+    );
+    let job = || dev.run(&["--patience", "3s"], "exit 7").output().unwrap();
+    assert_eq!(job().status.code(), Some(7));
+    dev.settle();
+
+    fs::write(&fails, "").unwrap();
+    let refused = job();
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(75), "{told}");
+    assert!(told.contains("cannot write its ledger"), "{told}");
+
+    fs::remove_file(&fails).unwrap();
+    assert_eq!(job().status.code(), Some(7));
+    dev.settle();
+    let all = dev.ask(&["lease", "list", "--all", "--format", "json"]);
+    let all: serde_json::Value = serde_json::from_slice(&all.stdout).unwrap();
+    assert_eq!(all.as_array().map(Vec::len), Some(2), "{all}");
+    dev.verified();
+}
+
+/// Whom root becomes, because no permission binds root itself.
+const NOBODY: u32 = 65_534;
+
+fn give_to_nobody(folder: &Path) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            give_to_nobody(&path);
+        }
+        chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    chown(folder, Some(NOBODY), Some(NOBODY)).unwrap();
+}
+
+/// SQLite opens such a file for reading and says nothing; the first job would find out.
+#[test]
+fn a_ledger_that_may_not_be_written_stops_the_start() {
+    let mut dev = Dev::start();
+    let process = dev.process.id().to_string();
+    assert!(
+        Command::new("kill")
+            .arg(process)
+            .status()
+            .unwrap()
+            .success()
+    );
+    dev.process.wait().unwrap();
+    let (binary, ledger) = (dev.path("jitney"), dev.path("jitney.db"));
+    // Whoever we become may not be let into the folder of the build.
+    fs::copy(jitney(), &binary).unwrap();
+    let mut serve = Command::new(&binary);
+    serve
+        .arg("serve")
+        .arg("--config")
+        .arg(dev.path("jitney.toml"));
+    if fs::metadata(dev.folder.path()).unwrap().uid() == 0 {
+        give_to_nobody(dev.folder.path());
+        chown(&ledger, Some(0), Some(0)).unwrap();
+        serve.uid(NOBODY).gid(NOBODY);
+    }
+    fs::set_permissions(&ledger, fs::Permissions::from_mode(0o444)).unwrap();
+    let refused = serve.output().unwrap();
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(69), "{told}");
+    assert!(told.contains("may not be written"), "{told}");
 }

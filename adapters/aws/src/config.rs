@@ -291,6 +291,12 @@ impl Written {
 }
 
 impl AwsTarget {
+    /// Whether calls go unencrypted; then they stay on this machine.
+    pub(crate) fn is_plain_http(&self) -> bool {
+        let url = self.endpoint_url.as_deref();
+        url.is_some_and(|url| url.starts_with("http://"))
+    }
+
     /// The longest an elevation may take.
     pub(crate) fn deadline(&self) -> Duration {
         Duration::from_secs(self.elevate_deadline_seconds.into())

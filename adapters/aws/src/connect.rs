@@ -19,7 +19,10 @@ use aws_sdk_iam::Client as Iam;
 use aws_sdk_sts::Client as Sts;
 use aws_sdk_sts::config::retry::RetryConfig;
 use aws_sdk_sts::config::timeout::TimeoutConfig;
-use aws_sdk_sts::config::{BehaviorVersion, Region, StalledStreamProtectionConfig};
+use aws_sdk_sts::config::{
+    BehaviorVersion, Region, SharedHttpClient, StalledStreamProtectionConfig,
+};
+use aws_smithy_http_client::tls;
 
 use crate::cloud_clock::{CloudClock, SdkTime, Watch};
 use crate::config::{AmbientEndpoint, AwsTarget, CredentialSource, refuse_ambient_endpoints};
@@ -162,11 +165,21 @@ macro_rules! client {
             .time_source(SdkTime(Arc::clone($clock)))
             .interceptor(Watch(Arc::clone($clock)));
         let config = match &$target.endpoint_url {
+            Some(url) if $target.is_plain_http() => config.endpoint_url(url).http_client(direct()),
             Some(url) => config.endpoint_url(url),
             None => config,
         };
         $service::Client::from_conf(config.build())
     }};
+}
+
+/// A client that asks no proxy. Plain HTTP is for this machine's loopback alone, which a proxy
+/// cannot reach and must not see.
+fn direct() -> SharedHttpClient {
+    let tls = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc);
+    aws_smithy_http_client::Builder::new()
+        .tls_provider(tls)
+        .build_https()
 }
 
 fn sts(

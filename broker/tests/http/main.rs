@@ -8,12 +8,15 @@
     clippy::indexing_slicing
 )]
 
+mod bounds;
 mod cloud;
 mod disconnects;
 mod hostile;
 mod leases;
+mod ledger;
 mod lives;
 mod logs;
 mod requests;
+mod tls;
 mod wire;
 mod world;

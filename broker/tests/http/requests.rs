@@ -108,6 +108,9 @@ async fn what_cannot_be_granted_comes_with_its_own_code() {
             (status, code),
             "{scope}"
         );
+        // The adapter's own word stands beside the API's, where it was the adapter who refused.
+        let cause = (code == "cannot_plan").then_some("plan_too_large");
+        assert_eq!(refused.body["cause"].as_str(), cause, "{scope}");
     }
     assert_eq!(world.cloud.minted(), 0);
 }
@@ -124,6 +127,7 @@ async fn a_clouds_fault_is_told_and_nothing_stays_behind() {
     world.cloud.set(Mood::Faulty(FaultKind::Permanent));
     let refused = world.submit(SCOPE).await;
     assert_eq!((refused.status, refused.problem()), (502, "not_granted"));
+    assert_eq!(refused.body["cause"], "fake_fault");
     world.cloud.set(Mood::AnswerLost);
     let lost = world.submit(SCOPE).await;
     assert_eq!((lost.status, lost.problem()), (502, "not_granted"));

@@ -10,7 +10,7 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jitney_broker::{Broker, BrokerOptions, RunningBroker, SystemClock};
+use jitney_broker::{Broker, BrokerOptions, RunningBroker, SystemClock, Tls};
 use jitney_core::audit::SigningKey;
 use jitney_core::books::Books;
 use jitney_core::catalogue::{Catalogue, Inventory, Meaning, PathUse, Resource, Tier};
@@ -28,6 +28,7 @@ use jitney_sandbox::ci::{CiIssuer, CiOptions, GithubJob, RunningJob};
 use serde_json::{Value, json};
 
 use crate::cloud::FakeCloud;
+use crate::ledger::{Watch, Watched};
 
 pub const AUDIENCE: &str = "https://jitney.test";
 pub const SCOPE: &str = "object-storage:write@artifacts/releases/";
@@ -126,6 +127,7 @@ pub struct World {
     pub key: Key,
     pub http: reqwest::Client,
     pub url: String,
+    pub watch: Arc<Watch>,
     directory: tempfile::TempDir,
 }
 
@@ -141,6 +143,7 @@ impl World {
             key: Key::fresh(),
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
             url: String::new(),
+            watch: Arc::default(),
             directory: tempfile::tempdir().unwrap(),
         };
         world.restart().await;
@@ -149,12 +152,17 @@ impl World {
 
     /// A broker on the ledger as it is now.
     pub async fn restart(&mut self) {
+        self.restart_with(None).await;
+    }
+
+    /// The same, behind a certificate or without one.
+    pub async fn restart_with(&mut self, tls: Option<Tls>) {
         let options = BrokerOptions {
             core: self.core(),
             verifier: self.verifier(),
             audit_key: SigningKey::from_seed("jitney.test/audit", &[7; 32]).unwrap(),
             listen: "127.0.0.1:0".parse().unwrap(),
-            tls: None,
+            tls,
             public_url: None,
             lane_pause: Duration::from_millis(50),
         };
@@ -190,7 +198,10 @@ impl World {
     }
 
     fn core(&self) -> Core {
-        let ledger: Arc<dyn Ledger> = Arc::new(self.open_ledger());
+        let ledger: Arc<dyn Ledger> = Arc::new(Watched {
+            ledger: self.open_ledger(),
+            watch: Arc::clone(&self.watch),
+        });
         let resource = Resource {
             target: "acme-prod".parse().unwrap(),
             native_id: "fake:artifacts".to_owned(),

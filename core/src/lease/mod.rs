@@ -304,6 +304,12 @@ impl Active {
         self.granted_at
     }
 
+    /// The last moment at which any credential of this lease may still work.
+    #[must_use]
+    pub const fn exposed_until(&self) -> Timestamp {
+        self.exposed_until
+    }
+
     /// How many times the cloud was asked to mint.
     #[must_use]
     pub const fn mints(&self) -> u32 {

@@ -131,8 +131,11 @@ impl Core {
             decision: decision.clone(),
         });
         match decision.verdict {
-            Verdict::Deny => Err(self.deny(submitted, &uses, draft.id, decision).await),
-            Verdict::NeedsApproval => self.park(submitted, &uses, draft.id, decision, now).await,
+            Verdict::Deny => self.deny(&ask, submitted, &uses, draft.id, decision).await,
+            Verdict::NeedsApproval => {
+                self.park(&ask, submitted, &uses, draft.id, decision, now)
+                    .await
+            }
             Verdict::Allow => {
                 self.grant(ask, submitted, &uses, draft, decision, now)
                     .await
@@ -270,19 +273,35 @@ impl Core {
         })
     }
 
+    /// What a commit that uses the token up has come to. Somebody may have presented the same one
+    /// between our look and our commit.
+    async fn not_recorded(
+        &self,
+        ask: &Ask,
+        uses: &Uses,
+        error: CommitError,
+    ) -> Result<Submission, Refusal> {
+        if let CommitError::Replayed(earlier) = error {
+            self.judge_repeat(ask, uses, earlier).await
+        } else {
+            Err(error.into())
+        }
+    }
+
     async fn deny(
         &self,
+        ask: &Ask,
         submitted: Submitted,
         uses: &Uses,
         id: RequestId,
         decision: Decision,
-    ) -> Refusal {
+    ) -> Result<Submission, Refusal> {
         let also = uses.transaction(id);
         if let Err(error) = self.books.record_with(submitted.denied(), also).await {
-            return error.into();
+            return self.not_recorded(ask, uses, error).await;
         }
         let told = decision.reasons.first().cloned();
-        Refusal {
+        let refusal = Refusal {
             reasons: decision.reasons,
             rules: decision.rules,
             logged: decision.notes.join("; "),
@@ -290,12 +309,13 @@ impl Core {
                 "denied",
                 told.unwrap_or_else(|| "no rule allows this".to_owned()),
             )
-        }
-        .about(id)
+        };
+        Err(refusal.about(id))
     }
 
     async fn park(
         &self,
+        ask: &Ask,
         submitted: Submitted,
         uses: &Uses,
         id: RequestId,
@@ -306,9 +326,14 @@ impl Core {
             people: 1,
             answer_by: now.plus(APPROVAL_TIME),
         };
-        self.books
-            .record_with(submitted.pending(quorum), uses.transaction(id))
-            .await?;
+        let also = uses.transaction(id);
+        if let Err(error) = self
+            .books
+            .record_with(submitted.pending(quorum), also)
+            .await
+        {
+            return self.not_recorded(ask, uses, error).await;
+        }
         Ok(Submission::Pending {
             request: id,
             decision,
@@ -357,11 +382,7 @@ impl Core {
         let recorded = self.recorded_under((request, intents), also, &standing);
         let (granting, intents) = match recorded.await {
             Ok(recorded) => recorded,
-            // Somebody presented the same token between our look and our commit.
-            Err(CommitError::Replayed(earlier)) => {
-                return self.judge_repeat(&ask, uses, earlier).await;
-            }
-            Err(error) => return Err(error.into()),
+            Err(error) => return self.not_recorded(&ask, uses, error).await,
         };
         let answers = join_all(intents.into_iter().map(|intent| self.mint(intent))).await;
         self.answer(granting, decision, answers).await

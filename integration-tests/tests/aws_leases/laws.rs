@@ -2,9 +2,14 @@
 
 use std::sync::Arc;
 
-use jitney_integration_tests::adapter_laws::{LAWS, Waiver, judge};
+use jitney_integration_tests::adapter_laws::{Waiver, judge};
 
 use crate::stage::{Ministack, Ours};
+
+/// How many laws each judge has seen hold. Literals, so that a law that is lost or waived has to be
+/// taken from a number here, where it is seen.
+const HOLD_ON_OUR_SANDBOX: usize = 28;
+const HOLD_ON_MINISTACK: usize = 28;
 
 /// How many laws play at once. Most of their time they wait.
 const AT_A_TIME: usize = 6;
@@ -12,7 +17,9 @@ const AT_A_TIME: usize = 6;
 #[tokio::test(flavor = "multi_thread")]
 async fn the_laws_hold_on_our_sandbox() {
     let verdict = judge(Arc::new(Ours), &[], AT_A_TIME).await;
-    verdict.expect(28).unwrap_or_else(|wrong| panic!("{wrong}"));
+    verdict
+        .expect(HOLD_ON_OUR_SANDBOX)
+        .unwrap_or_else(|wrong| panic!("{wrong}"));
 }
 
 /// What MiniStack cannot show. It shares no code with our sandbox.
@@ -29,8 +36,7 @@ async fn the_laws_hold_on_ministack() {
         return;
     };
     let verdict = judge(Arc::new(Ministack(url)), ON_MINISTACK, AT_A_TIME).await;
-    let held = LAWS.len() - ON_MINISTACK.len();
     verdict
-        .expect(held)
+        .expect(HOLD_ON_MINISTACK)
         .unwrap_or_else(|wrong| panic!("{wrong}"));
 }

@@ -86,7 +86,7 @@ async fn a_throttled_write_is_asked_for_again() {
 }
 
 /// A policy of the operator's that leaves the role `left` characters.
-fn filler(left: usize) -> String {
+pub fn filler(left: usize) -> String {
     let frame = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"arn:aws:s3:::"}]}"#;
     let others = crate::estate::everything().to_string().len();
     let length = 10_240 - others - left - frame.len();

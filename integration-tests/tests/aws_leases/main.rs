@@ -12,6 +12,7 @@ mod bite;
 mod estate;
 mod laws;
 mod lists;
+mod older_lists;
 mod sessions;
 mod stage;
 mod steps;

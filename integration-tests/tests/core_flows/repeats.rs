@@ -1,6 +1,7 @@
 //! The same token or the same wish, presented again by whoever.
 
 use jitney_core::audit::Event;
+use jitney_core::decision::Verdict;
 use jitney_core::id::RequestId;
 use jitney_core::refusal::Refusal;
 use jitney_core::usecase::{Ask, Core, Submission};
@@ -130,6 +131,29 @@ async fn of_two_submissions_at_once_one_is_granted() {
     assert_eq!(world.cloud(PROD).mint_calls(), 1);
     assert_eq!(world.leases().await.len(), 1);
     world.live_out(&a).await;
+}
+
+/// Whoever loses the race is answered as if it had come a moment later.
+#[tokio::test]
+async fn of_two_submissions_at_once_that_are_not_granted_the_other_is_the_same_request() {
+    for verdict in [Verdict::Deny, Verdict::NeedsApproval] {
+        let (world, _folder) = world();
+        world.policy.say(verdict);
+        let (a, b) = (world.broker("a"), world.broker("b"));
+        let answers = tokio::join!(a.submit(wish()), b.submit(wish()));
+        let answers = [answers.0, answers.1];
+        let repeated = answers.iter().find_map(|it| match it {
+            Ok(Submission::Repeated { request }) => Some(*request),
+            _ => None,
+        });
+        let first = answers.iter().find_map(|it| match it {
+            Ok(Submission::Pending { request, .. }) => Some(*request),
+            Err(refusal) if refusal.code == "denied" => refusal.request,
+            _ => None,
+        });
+        assert!(first.is_some() && first == repeated, "{answers:?}");
+        assert_eq!(replays_told(&world).await, 0);
+    }
 }
 
 #[tokio::test]

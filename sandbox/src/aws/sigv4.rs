@@ -218,7 +218,11 @@ impl ClaimedSignature {
             ))
         })?;
         let age_seconds = now.duration_since(signed_at).as_secs();
-        if let Some(seconds) = self.presigned_seconds {
+        // Only S3 heeds `X-Amz-Expires`. Elsewhere a presigned call is good for as long as any
+        // other: an EKS token is a call of STS signed for a minute, and good for fifteen.
+        if let Some(seconds) = self.presigned_seconds
+            && self.service == "s3"
+        {
             if age_seconds < -DATE_TOLERANCE_SECONDS || age_seconds > seconds {
                 return Err(Refusal::PresignedExpired);
             }

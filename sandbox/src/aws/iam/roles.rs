@@ -17,58 +17,20 @@ const MAX_SESSION_SECONDS_MAX: i64 = 43_200;
 ///
 /// Judge: boto3, by botocore's model of `iam`.
 pub(super) fn create_role(desk: &Desk<'_>) -> Result<Option<Xml>, AwsError> {
-    let name = desk.role_name()?;
-    let path = desk.path()?;
     let tags = Tags::read(desk.params)?;
-    let arn = format!("arn:aws:iam::{}:role{path}{name}", desk.account);
-    let boundary = desk
-        .params
-        .optional("PermissionsBoundary")
-        .map(str::to_owned);
-    let max_session = desk.params.number(
-        "MaxSessionDuration",
-        MAX_SESSION_SECONDS_MIN,
-        MAX_SESSION_SECONDS_MAX,
-    )?;
-    let description = desk
-        .params
-        .checked("Description", &DESCRIPTION)?
-        .map(str::to_owned);
-    authorise_creation(desk, &arn, &tags, boundary.as_deref())?;
-    let trust = desk.trust_document("AssumeRolePolicyDocument")?;
-
-    let now = desk.incoming.now;
-    let rules = RoleRules {
-        exists: true,
-        trust,
-        inline: std::collections::BTreeMap::new(),
-        attached: std::collections::BTreeSet::new(),
-        boundary: boundary.clone(),
-    };
-    let role = Role {
-        id: desk.incoming.cloud.identifiers.unique_id("AROA"),
-        name: name.to_owned(),
-        path,
-        arn,
-        created: now,
-        description,
-        max_session_seconds: max_session.unwrap_or(MAX_SESSION_SECONDS_MIN),
-        tags,
-        rules: Lagged::since(desk.incoming.cloud.enforced_from(now), rules),
-    };
+    let boundary = desk.params.optional("PermissionsBoundary");
+    let role = role_asked_for(desk, tags, boundary)?;
     let mut directory = desk.incoming.cloud.directory.write();
-    if let Some(boundary) = &boundary
+    if let Some(boundary) = boundary
         && directory.managed_policy(boundary).is_none()
     {
         return Err(no_such_policy(boundary));
     }
     let entry = desk.entry_mut(&mut directory)?;
-    if entry.roles.contains_key(&name.to_lowercase()) {
-        return Err(AwsError::new(
-            409,
-            "EntityAlreadyExists",
-            format!("Role with name {name} already exists."),
-        ));
+    let key = role.name.to_lowercase();
+    if entry.roles.contains_key(&key) {
+        let message = format!("Role with name {} already exists.", role.name);
+        return Err(AwsError::new(409, "EntityAlreadyExists", message));
     }
     if entry.roles.len() >= ROLES_MAX {
         return Err(AwsError::limit_exceeded(format!(
@@ -77,8 +39,40 @@ pub(super) fn create_role(desk: &Desk<'_>) -> Result<Option<Xml>, AwsError> {
     }
     let mut xml = Xml::new();
     xml.element("Role", |xml| write_role(xml, &role, Detail::Full));
-    entry.roles.insert(name.to_lowercase(), role);
+    entry.roles.insert(key, role);
     Ok(Some(xml))
+}
+
+/// The role that a call describes, if it is well-formed and its caller may make it.
+fn role_asked_for(desk: &Desk<'_>, tags: Tags, boundary: Option<&str>) -> Result<Role, AwsError> {
+    let (name, path) = (desk.role_name()?, desk.path()?);
+    let arn = format!("arn:aws:iam::{}:role{path}{name}", desk.account);
+    let max_session = desk.params.number(
+        "MaxSessionDuration",
+        MAX_SESSION_SECONDS_MIN,
+        MAX_SESSION_SECONDS_MAX,
+    )?;
+    let description = desk.params.checked("Description", &DESCRIPTION)?;
+    authorise_creation(desk, &arn, &tags, boundary)?;
+    let rules = RoleRules {
+        exists: true,
+        trust: desk.trust_document("AssumeRolePolicyDocument")?,
+        inline: std::collections::BTreeMap::new(),
+        attached: std::collections::BTreeSet::new(),
+        boundary: boundary.map(str::to_owned),
+    };
+    let (cloud, now) = (&desk.incoming.cloud, desk.incoming.now);
+    Ok(Role {
+        id: cloud.identifiers.unique_id("AROA"),
+        name: name.to_owned(),
+        path,
+        arn,
+        created: now,
+        description: description.map(str::to_owned),
+        max_session_seconds: max_session.unwrap_or(MAX_SESSION_SECONDS_MIN),
+        tags,
+        rules: Lagged::since(cloud.enforced_from(now), rules),
+    })
 }
 
 fn authorise_creation(
