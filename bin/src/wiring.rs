@@ -15,6 +15,7 @@ use jitney_core::pulse::Pulse;
 use jitney_core::reconcile::Lanes;
 use jitney_core::usecase::Core;
 use jitney_identity::{Issuers, Verifier};
+use jitney_ledger_spool::{CannotOpen as CannotOpenSpool, Spooled};
 use jitney_ledger_sqlite::{CannotOpen, SqliteLedger, SqliteOptions, SqliteReader};
 use jitney_policies::{CannotLoad, CedarPolicies, Sources, catalogue, read_policies, read_text};
 use url::Url;
@@ -48,7 +49,7 @@ pub fn wire_as(
     }
     let (catalogue, policies) = policies(configuration)?;
     let keys = keys::read(&configuration.keys, &configuration.installation)?;
-    let ledger: Arc<dyn Ledger> = Arc::new(ledger(&configuration.ledger)?);
+    let ledger: Arc<dyn Ledger> = Arc::new(spooled(configuration)?);
     let core = Core {
         books: Books::new(ledger, configuration.silence),
         adapters,
@@ -110,6 +111,24 @@ fn verifier(configuration: &Configuration) -> Result<Verifier, Failure> {
 
 fn ledger(options: &SqliteOptions) -> Result<SqliteLedger, Failure> {
     SqliteLedger::open(options).map_err(cannot_open)
+}
+
+/// The ledger, with the spool before it: whoever opens one has both.
+fn spooled(configuration: &Configuration) -> Result<Spooled, Failure> {
+    let inner = Arc::new(ledger(&configuration.ledger)?);
+    let (spool, installation) = (&configuration.spool, configuration.installation.as_str());
+    let clock = Arc::new(SystemClock);
+    Spooled::open(inner, clock, &spool.path, installation, spool.bytes).map_err(|error| {
+        let told = format!("{error} (`spool.path`)");
+        match error {
+            CannotOpenSpool::NotASpool(_) | CannotOpenSpool::Foreign { .. } => {
+                Failure::configuration("spool_unusable", told)
+            }
+            CannotOpenSpool::InUse(_) | CannotOpenSpool::Failed { .. } => {
+                Failure::unreachable("spool_unusable", told)
+            }
+        }
+    })
 }
 
 /// A ledger for looking at, also while a broker writes it. One that is not there is not made.

@@ -27,6 +27,7 @@ pub mod reconcile;
 pub mod refusal;
 pub mod request;
 pub mod scope;
+pub mod spool;
 pub mod standing;
 pub mod time;
 pub mod usecase;

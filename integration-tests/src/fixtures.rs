@@ -133,8 +133,13 @@ impl World {
     #[must_use]
     pub fn new(folder: &Path, style: Style) -> Self {
         let options = SqliteOptions::at(folder.join("ledger.db"));
-        let ledger: Arc<dyn Ledger> =
-            Arc::new(SqliteLedger::open(&options).expect("a ledger in an empty folder"));
+        let ledger = SqliteLedger::open(&options).expect("a ledger in an empty folder");
+        Self::on(Arc::new(ledger), style)
+    }
+
+    /// A new world on a ledger.
+    #[must_use]
+    pub fn on(ledger: Arc<dyn Ledger>, style: Style) -> Self {
         let clock = Arc::new(SetClock::at(START));
         let cloud = |name: &str| {
             let clock: Arc<dyn Clock> = clock.clone();

@@ -20,6 +20,7 @@ const MAY_KNOW: &[(&str, &str)] = &[
     ("jitney-api", ""),
     ("jitney-sandbox", ""),
     ("jitney-aws", "core"),
+    ("jitney-ledger-spool", "core"),
     ("jitney-ledger-sqlite", "core"),
     ("jitney-identity", "core"),
     ("jitney-policies", "core"),
@@ -31,9 +32,12 @@ const MAY_KNOW: &[(&str, &str)] = &[
     ),
     (
         "jitney",
-        "api aws broker client core demo identity ledger-sqlite policies sandbox",
+        "api aws broker client core demo identity ledger-spool ledger-sqlite policies sandbox",
     ),
-    ("jitney-integration-tests", "aws core ledger-sqlite sandbox"),
+    (
+        "jitney-integration-tests",
+        "aws core ledger-spool ledger-sqlite sandbox",
+    ),
 ];
 
 /// Crates that would bring a second TLS stack or a second source of cryptography into a binary.

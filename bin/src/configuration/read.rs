@@ -88,6 +88,7 @@ impl Written {
     fn below(mut self, folder: &Path) -> Self {
         let place = |path: &mut PathBuf| *path = folder.join(&*path);
         place(&mut self.ledger.path);
+        self.spool.path.as_mut().map(place);
         place(&mut self.keys.stamp_secret_file);
         place(&mut self.keys.audit_key_file);
         place(&mut self.policies.directory);
@@ -104,6 +105,10 @@ fn checked(file: &Path, written: Written) -> Result<Configuration, Failure> {
     let of_key = |(key, wrong): (&str, String)| about(file, key, &wrong);
     let limits = written.limits.checked().map_err(of_key)?;
     let silence = written.silence.checked().map_err(of_key)?;
+    let spool = written
+        .spool
+        .checked(&written.ledger.path)
+        .map_err(of_key)?;
     if written.issuers.is_empty() {
         let wrong = "is empty: no job could be believed; add one `[[issuers]]`";
         return Err(about(file, "issuers", wrong));
@@ -128,6 +133,7 @@ fn checked(file: &Path, written: Written) -> Result<Configuration, Failure> {
         installation: written.installation,
         broker: written.broker,
         ledger: written.ledger,
+        spool,
         keys: written.keys,
         policies: written.policies,
         issuers: written.issuers,

@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jitney_aws::AwsTarget;
 use jitney_core::catalogue::Resource;
@@ -24,6 +24,8 @@ pub struct Configuration {
     pub broker: BrokerSection,
     /// The ledger.
     pub ledger: SqliteOptions,
+    /// Where ends are noted while the ledger cannot be written.
+    pub spool: Spool,
     /// The keys.
     pub keys: KeysSection,
     /// The policies.
@@ -47,6 +49,8 @@ pub(super) struct Written {
     pub installation: InstallationName,
     pub broker: BrokerSection,
     pub ledger: SqliteOptions,
+    #[serde(default)]
+    pub spool: SpoolSection,
     pub keys: KeysSection,
     pub policies: PoliciesSection,
     pub issuers: Vec<IssuerConfig>,
@@ -87,6 +91,48 @@ pub struct TlsSection {
     pub certificate_file: PathBuf,
     /// Its key, PEM; readable by its owner only.
     pub key_file: PathBuf,
+}
+
+/// The spool: a file of a fixed size.
+#[derive(Debug, Clone)]
+pub struct Spool {
+    /// The file.
+    pub path: PathBuf,
+    /// Its size in bytes.
+    pub bytes: u64,
+}
+
+/// `[spool]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct SpoolSection {
+    /// The file; without it, one beside the ledger.
+    pub path: Option<PathBuf>,
+    size_mib: u32,
+}
+
+impl Default for SpoolSection {
+    fn default() -> Self {
+        Self {
+            path: None,
+            size_mib: 16,
+        }
+    }
+}
+
+impl SpoolSection {
+    pub(super) fn checked(self, ledger: &Path) -> Result<Spool, (&'static str, String)> {
+        within("spool.size_mib", self.size_mib, 1, 1_024)?;
+        let beside = || {
+            let mut name = ledger.as_os_str().to_owned();
+            name.push("-spool");
+            name.into()
+        };
+        Ok(Spool {
+            path: self.path.unwrap_or_else(beside),
+            bytes: u64::from(self.size_mib).saturating_mul(1024 * 1024),
+        })
+    }
 }
 
 /// `[keys]`: files, never the keys themselves.

@@ -36,6 +36,8 @@ fn the_example_is_a_configuration() {
     assert_eq!(configuration.targets.len(), 1);
     let folder = configuration.file.parent().unwrap();
     assert_eq!(configuration.ledger.path, folder.join("jitney.db"));
+    assert_eq!(configuration.spool.path, folder.join("jitney.db-spool"));
+    assert_eq!(configuration.spool.bytes, 16 * 1024 * 1024);
     assert_eq!(configuration.policies.directory, folder.join("policies"));
 }
 
@@ -204,4 +206,18 @@ fn a_file_that_cannot_be_read_is_named() {
     let binary = folder.path().join("binary.toml");
     fs::write(&binary, b"\xff\xfe\x00").unwrap();
     assert_eq!(read(&binary, []).unwrap_err().exit, 78);
+}
+
+#[test]
+fn a_spool_lies_where_it_is_put_and_has_a_size() {
+    let put = |section: &str| judge(&format!("{EXAMPLE}\n[spool]\n{section}\n"));
+    let configuration = put("path = \"spool/jitney\"\nsize_mib = 1").unwrap();
+    let folder = configuration.file.parent().unwrap();
+    assert_eq!(configuration.spool.path, folder.join("spool/jitney"));
+    assert_eq!(configuration.spool.bytes, 1024 * 1024);
+    for size in ["0", "1025"] {
+        let failure = put(&format!("size_mib = {size}")).unwrap_err();
+        let words = format!("`spool.size_mib` is {size}: expected 1 to 1024");
+        assert!(failure.told.contains(&words), "{}", failure.told);
+    }
 }

@@ -103,6 +103,10 @@ events! {
     BrokerStarted = "broker_started",
     /// A broker took over a lane with a new epoch.
     LaneClaimed = "lane_claimed",
+    /// Ends that were noted while the ledger could not be written are in the ledger.
+    SpoolMerged = "spool_merged",
+    /// An end that was noted while the ledger could not be written was not needed any more.
+    SpoolPassedOver = "spool_passed_over",
     /// Another policy became the one that decides.
     PolicyActivated = "policy_activated",
 }

@@ -152,7 +152,7 @@ stored_state!(
 );
 
 impl Lease {
-    fn row(&self, version: u64, silence: Duration) -> Result<Row, serde_json::Error> {
+    pub(crate) fn row(&self, version: u64, silence: Duration) -> Result<Row, serde_json::Error> {
         let terms = self.terms();
         Ok(Row {
             id: RowId::Lease(terms.id),

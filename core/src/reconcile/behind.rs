@@ -5,7 +5,7 @@
 //! its epoch. A later one than ours means that elevations stop until an operator has ordered
 //! everything to be cut that could have been issued.
 
-use super::Stumble;
+use super::{Stumble, fenced};
 use crate::adapter::{Hand, Pass};
 use crate::audit::{Entry, Event};
 use crate::books::Posted;
@@ -58,9 +58,13 @@ impl Core {
         // A broker that took the lane over has it in the ledger: then it does not become ours
         // again, or only in an epoch that is higher still.
         let ours = self.claim(lane, self.clock.now()).await?;
-        Ok(ours
-            .filter(|ours| *ours < newer)
-            .map(|_| Seen::Epoch(newer)))
+        let Some(ours) = ours.filter(|ours| *ours < newer) else {
+            return Ok(None);
+        };
+        // While the ledger cannot be written, a hand goes on in an epoch that may be an old one.
+        // Only one that the ledger confirms shows that it went back in time.
+        self.books.note(fenced(lane, ours)).await?;
+        Ok(Some(Seen::Epoch(newer)))
     }
 
     /// No more elevations, on any broker.

@@ -104,14 +104,16 @@ impl Core {
             return Ok(());
         };
         let open = self.books.lane(lane, now).await?;
-        let (revoking, holds) = self.end_what_is_due(lane, epoch, open, now).await?;
+        let (revoking, alive, holds) = self.end_what_is_due(lane, epoch, open, now).await?;
+        let heard = self.note_alive(lane, epoch, alive).await;
         let over = self.pass(lane, epoch, revoking, holds).await?;
         for lease in &over {
             self.pulse.forget(lease.terms().id);
         }
         let requests: BTreeSet<RequestId> =
             over.iter().map(|lease| lease.terms().request).collect();
-        self.close_requests(requests).await
+        self.close_requests(requests).await?;
+        heard
     }
 
     async fn claim(&self, lane: &LaneId, now: Timestamp) -> Result<Option<Epoch>, Stumble> {
@@ -130,14 +132,15 @@ impl Core {
         Ok(claimed)
     }
 
-    /// Turns every due intent and every lease that is over into one under revocation.
+    /// Turns every due intent and every lease that is over into one under revocation. Also gives
+    /// those whose jobs were heard.
     async fn end_what_is_due(
         &self,
         lane: &LaneId,
         epoch: Epoch,
         open: OpenLane,
         now: Timestamp,
-    ) -> Result<(Vec<Recorded<Revoking>>, Vec<Hold>), Stumble> {
+    ) -> Result<(Vec<Recorded<Revoking>>, Vec<Step<Active>>, Vec<Hold>), Stumble> {
         let mut revoking = Vec::new();
         let mut ending: Vec<Step<Revoking>> = Vec::new();
         let mut alive: Vec<Step<Active>> = Vec::new();
@@ -152,12 +155,26 @@ impl Core {
                 FoundLease::Ended(_) => {}
             }
         }
-        if !ending.is_empty() || !alive.is_empty() {
+        if !ending.is_empty() {
             let also = fenced(lane, epoch);
-            let (ended, _) = self.record_in_lane(lane, (ending, alive), also).await?;
-            revoking.extend(ended);
+            revoking.extend(self.record_in_lane(lane, ending, also).await?);
         }
-        Ok((revoking, open.holds))
+        Ok((revoking, alive, open.holds))
+    }
+
+    /// Writes down that jobs were heard. Apart from what ends, which must not wait for it: a
+    /// ledger that cannot be written may still have a place where ends are noted.
+    async fn note_alive(
+        &self,
+        lane: &LaneId,
+        epoch: Epoch,
+        alive: Vec<Step<Active>>,
+    ) -> Result<(), Stumble> {
+        if alive.is_empty() {
+            return Ok(());
+        }
+        let noted = self.record_in_lane(lane, alive, fenced(lane, epoch));
+        noted.await.map(|_| ())
     }
 
     /// Why an active lease is over, or when its job was last heard.

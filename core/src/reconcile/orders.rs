@@ -79,8 +79,11 @@ impl Core {
         match self.books.record_with(steps, seen.clone()).await {
             Ok(_) => {}
             Err(CommitError::Moved(_)) => return Ok(Progress::Elsewhere),
-            // Some job changed its lease at the same moment. One by one, each for sure.
-            Err(CommitError::Conflict(_)) => {
+            // Some job changed its lease at the same moment, or the ledger cannot be written and
+            // only ends can be noted. One by one, each for sure.
+            Err(
+                CommitError::Conflict(_) | CommitError::Unavailable(_) | CommitError::Unknown(_),
+            ) => {
                 for id in &ids {
                     self.kill_for_sure(*id, why(&order)).await?;
                 }

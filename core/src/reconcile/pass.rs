@@ -11,7 +11,7 @@ use crate::books::{FoundLease, Recorded, Step};
 use crate::evidence::Hold;
 use crate::fault::{Fault, FaultKind};
 use crate::lease::{Ended, Looked, Revoking};
-use crate::ledger::Look;
+use crate::ledger::{CommitError, Look};
 use crate::plan::LaneId;
 use crate::time::Timestamp;
 use crate::usecase::Core;
@@ -73,6 +73,7 @@ impl Core {
             return Ok(held);
         }
         let now = self.clock.now();
+        let as_it_was = held.clone();
         let mut also = fenced(lane, epoch);
         let settled = reach.settles.max(READ_BACK);
         if let Some(watermark) = self.lanes.in_force(lane, settled, &held, now) {
@@ -89,7 +90,11 @@ impl Core {
             held.push(placed);
         }
         if !also.holds_dropped.is_empty() || !also.holds_placed.is_empty() {
-            self.books.note(also).await?;
+            match self.books.note(also).await {
+                // Room can wait for a ledger that cannot be written; what ends here cannot.
+                Err(CommitError::Unavailable(_) | CommitError::Unknown(_)) => return Ok(as_it_was),
+                noted => noted?,
+            }
         }
         Ok(held)
     }

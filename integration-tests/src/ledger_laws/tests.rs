@@ -8,11 +8,13 @@ use std::path::PathBuf;
 
 use jitney_core::audit::Event;
 use jitney_core::ledger::Transaction;
+use jitney_ledger_spool::{BYTES_MIN, Spooled};
 use jitney_ledger_sqlite::{SqliteLedger, SqliteOptions};
 use tempfile::TempDir;
 
 use super::wal::Commits;
 use super::*;
+use crate::fixtures::{START, SetClock};
 
 pub(super) struct InFolders;
 
@@ -39,6 +41,37 @@ impl Stores for InFolders {
         let folder = tempfile::tempdir().map_err(|error| Broken::because(error.to_string()))?;
         Ok(Box::new(InFolder(folder)))
     }
+}
+
+/// The same behind a spool.
+struct Spools;
+
+struct BehindSpool(InFolder);
+
+#[async_trait]
+impl Store for BehindSpool {
+    async fn open(&self) -> Result<Arc<dyn Ledger>, Broken> {
+        let inner = self.0.open().await?;
+        let clock = Arc::new(SetClock::at(START));
+        let spool = self.0.path().with_extension("spool");
+        let spooled = Spooled::open(inner, clock, &spool, "acme", BYTES_MIN);
+        let spooled = spooled.map_err(|error| Broken::because(error.to_string()))?;
+        Ok(Arc::new(spooled))
+    }
+}
+
+#[async_trait]
+impl Stores for Spools {
+    async fn empty(&self) -> Result<Box<dyn Store>, Broken> {
+        let folder = tempfile::tempdir().map_err(|error| Broken::because(error.to_string()))?;
+        Ok(Box::new(BehindSpool(InFolder(folder))))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ledger_behind_a_spool_keeps_every_law() {
+    let broken = judge(&Spools, LAWS).await;
+    assert!(broken.is_empty(), "{broken:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

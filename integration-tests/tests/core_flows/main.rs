@@ -14,6 +14,8 @@ mod granting;
 mod hands;
 mod ledger_faults;
 mod orders;
+mod outage;
+mod outage_histories;
 mod ports;
 mod recovering;
 mod renewing;

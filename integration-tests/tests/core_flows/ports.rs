@@ -54,6 +54,12 @@ pub trait Around: Send + Sync {
     fn is_shared(&self) -> bool {
         false
     }
+    /// Before a commit is given to the ledger.
+    async fn before_commit(&self) {}
+    /// What claiming a lane comes to instead.
+    fn instead_of_claim(&self) -> Option<CommitError> {
+        None
+    }
     /// Before a call that takes back.
     async fn before_revoking(&self) {}
 }
@@ -184,10 +190,7 @@ impl Around for Gate {
 
 /// A broker with something around each of its calls.
 pub fn broker_with(world: &World, hand: &str, around: &Arc<dyn Around>) -> Core {
-    let ledger = Arc::new(WrappedLedger {
-        inner: Arc::clone(&world.ledger),
-        around: Arc::clone(around),
-    });
+    let ledger = ledger_with(&world.ledger, around);
     let adapters: BTreeMap<TargetName, Arc<dyn Adapter>> = world
         .clouds
         .iter()
@@ -200,6 +203,14 @@ pub fn broker_with(world: &World, hand: &str, around: &Arc<dyn Around>) -> Core 
         })
         .collect();
     world.broker_over(hand, ledger, adapters)
+}
+
+/// A ledger with something around each of its calls.
+pub fn ledger_with(inner: &Arc<dyn Ledger>, around: &Arc<dyn Around>) -> Arc<dyn Ledger> {
+    Arc::new(WrappedLedger {
+        inner: Arc::clone(inner),
+        around: Arc::clone(around),
+    })
 }
 
 struct WrappedCloud {
@@ -281,6 +292,7 @@ impl WrappedLedger {
 #[async_trait]
 impl Ledger for WrappedLedger {
     async fn commit(&self, transaction: Transaction) -> Result<u64, CommitError> {
+        self.around.before_commit().await;
         match self.around.instead_of_commit(&transaction) {
             Some((outcome, applied)) => {
                 if applied {
@@ -343,6 +355,9 @@ impl Ledger for WrappedLedger {
         now: Timestamp,
         until: Timestamp,
     ) -> Result<Option<Epoch>, CommitError> {
+        if let Some(outcome) = self.around.instead_of_claim() {
+            return Err(outcome);
+        }
         self.around(self.inner.claim_lane(lane, hand, now, until))
             .await
     }
