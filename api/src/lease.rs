@@ -96,6 +96,13 @@ pub struct HeartbeatView {
     pub next_within_seconds: u32,
 }
 
+/// The answer to a webhook that said a job is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobEndedView {
+    /// How many leases of the job were not yet ending, and are now.
+    pub leases_ended: u32,
+}
+
 /// The answer to a renewal: the lease with its new end, and a fresh credential for it.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct RenewalView {

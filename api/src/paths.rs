@@ -14,10 +14,32 @@ pub const LEASE_HEARTBEAT: &str = "/v1/leases/{id}/heartbeat";
 pub const LEASE_RENEW: &str = "/v1/leases/{id}/renew";
 /// `POST`: gives a lease back.
 pub const LEASE_RELEASE: &str = "/v1/leases/{id}/release";
+/// `POST`: GitHub says that a job is over.
+pub const WEBHOOK_GITHUB: &str = "/v1/webhooks/github";
+/// `POST`: GitLab says that a job is over.
+pub const WEBHOOK_GITLAB: &str = "/v1/webhooks/gitlab";
+/// `GET`: what the broker counts, as Prometheus reads it.
+pub const METRICS: &str = "/metrics";
 /// `GET`: whether the process answers.
 pub const HEALTH: &str = "/healthz";
 /// `GET`: whether it would grant: the ledger can be written, a policy is active.
 pub const READY: &str = "/readyz";
+
+/// The paths of the socket for operators.
+pub mod admin {
+    /// `GET`: how the broker and its leases are.
+    pub const STATUS: &str = "/v1/status";
+    /// `POST`: gives a kill order. `GET`: all of them.
+    pub const ORDERS: &str = "/v1/orders";
+    /// `GET`: a kill order and how far it is.
+    pub const ORDER: &str = "/v1/orders/{id}";
+    /// `POST`: recovers from a ledger that went back in time.
+    pub const RECOVER: &str = "/v1/recover";
+    /// `POST`: looks through a target for what belongs to nothing.
+    pub const SWEEPS: &str = "/v1/sweeps";
+    /// `POST`: declares a lease over without evidence.
+    pub const WRITE_OFF: &str = "/v1/leases/{id}/write-off";
+}
 
 /// One of the paths above with its id filled in. Ids are lower-case letters, digits and `_`;
 /// anything else would change the path, so it gives nothing.

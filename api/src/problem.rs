@@ -77,6 +77,7 @@ codes! {
     MethodNotAllowed = "method_not_allowed", 405, "this path is not called with this method";
     IdempotencyConflict = "idempotency_conflict", 409, "the idempotency key was used for another request";
     AtAbsoluteEnd = "at_absolute_end", 409, "the lease may not be prolonged any further";
+    NeedsProofOfLife = "needs_proof_of_life", 409, "the lease is prolonged only for a job that shows a fresh CI token";
     LeaseEnded = "lease_ended", 410, "the lease is over";
     TooLarge = "too_large", 413, "the body is too large";
     UnsupportedMediaType = "unsupported_media_type", 415, "the body is not `application/json`";
@@ -87,6 +88,8 @@ codes! {
     Internal = "internal", 500, "the broker made a mistake; its log says which";
     NotGranted = "not_granted", 502, "the cloud did not grant it; what may be there is being taken back";
     TryAgain = "try_again", 503, "the same call may succeed a little later";
+    Stopped = "stopped", 503, "an operator is ending leases like this one";
+    Halted = "halted", 503, "the broker grants nothing until its operators have looked";
     LedgerUnavailable = "ledger_unavailable", 503, "the ledger cannot be written: nothing is granted";
     IssuerUnreachable = "issuer_unreachable", 503, "the issuer's keys cannot be had";
     TooManyProofs = "too_many_proofs", 503, "more proofs arrived than can be remembered";

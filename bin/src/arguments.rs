@@ -32,9 +32,20 @@ pub enum Command {
     Run(Box<Run>),
     /// Run the sandbox of AWS and a CI issuer for other programs, until standard input ends.
     Sandbox(Sandbox),
-    /// Look at leases in a ledger.
+    /// Look at leases in a ledger, and end them.
     #[command(subcommand)]
     Lease(Lease),
+    /// Look at kill orders: what `lease revoke` began.
+    #[command(subcommand)]
+    Order(OrderCommand),
+    /// Recover from a ledger that went back in time: cut everything that could have been issued.
+    Recover(Recover),
+    /// Look through a target for what bears this installation's stamp and belongs to nothing.
+    Sweep(Sweep),
+    /// Say how the running broker and its leases are.
+    Status(Status),
+    /// Look at everything that can be set up wrongly, and say what to change.
+    Doctor(ConfigurationFile),
     /// Verify or export the audit log.
     #[command(subcommand)]
     Audit(Audit),
@@ -127,6 +138,9 @@ pub struct Run {
     /// The audience of CI tokens, when it is not the broker's address.
     #[arg(long, env = "JITNEY_AUDIENCE")]
     pub audience: Option<String>,
+    /// The audience of CI tokens that show the job alive, when it is not the audience and `/beat`.
+    #[arg(long, value_name = "AUDIENCE", env = "JITNEY_BEAT_AUDIENCE")]
+    pub beat_audience: Option<String>,
     /// A file with a CI token; otherwise GitHub's runner is asked.
     #[arg(long, value_name = "FILE", env = "JITNEY_TOKEN_FILE")]
     pub token_file: Option<PathBuf>,
@@ -159,6 +173,10 @@ pub enum Lease {
     List(LeaseList),
     /// Show one lease.
     Show(LeaseShow),
+    /// End every lease that something is true of, now.
+    Revoke(LeaseRevoke),
+    /// Declare a lease over without evidence: it is no longer revoked, and stays visible for ever.
+    WriteOff(LeaseWriteOff),
 }
 
 /// How answers look.
@@ -192,6 +210,122 @@ pub struct LeaseShow {
     pub configuration: ConfigurationFile,
     /// The lease's id.
     pub id: String,
+    /// How the answer looks.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+#[derive(Debug, Args)]
+pub struct LeaseWriteOff {
+    #[command(flatten)]
+    pub configuration: ConfigurationFile,
+    /// The lease's id.
+    pub id: String,
+    #[command(flatten)]
+    pub signed: Signed,
+}
+
+/// Who says so, and why.
+#[derive(Debug, Args)]
+pub struct Signed {
+    /// Who says so. Stands in the audit log, beside the user this command runs as.
+    #[arg(long, value_name = "NAME")]
+    pub person: String,
+    /// Why. Stands in the audit log.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+}
+
+/// Which leases. All that is given must be true of them.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+pub struct Aim {
+    /// Of this issuer's jobs: its `iss`.
+    #[arg(long, value_name = "URL")]
+    pub issuer: Option<String>,
+    /// Of this repository's jobs: its id, or its path as the CI last told it.
+    #[arg(long, value_name = "REPOSITORY")]
+    pub repo: Option<String>,
+    /// On this target.
+    #[arg(long, value_name = "TARGET")]
+    pub target: Option<String>,
+    /// On this resource.
+    #[arg(long, value_name = "RESOURCE")]
+    pub resource: Option<String>,
+    /// This one.
+    #[arg(long, value_name = "LEASE")]
+    pub lease: Option<String>,
+    /// Asked for at this moment or later: `2026-11-23T09:30:00Z`.
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct LeaseRevoke {
+    #[command(flatten)]
+    pub configuration: ConfigurationFile,
+    #[command(flatten)]
+    pub aim: Aim,
+    /// Cut the roles they are sessions of at once: other jobs' leases of those roles fall too.
+    #[arg(long)]
+    pub cut_role: bool,
+    /// Only say what it would be about.
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub signed: Signed,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum OrderCommand {
+    /// List kill orders, the latest first.
+    List(Status),
+    /// Show one, and how far it is.
+    Show(OrderShow),
+}
+
+#[derive(Debug, Args)]
+pub struct OrderShow {
+    #[command(flatten)]
+    pub configuration: ConfigurationFile,
+    /// The order's id.
+    pub id: String,
+    /// How the answer looks.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+#[derive(Debug, Args)]
+pub struct Recover {
+    #[command(flatten)]
+    pub configuration: ConfigurationFile,
+    /// Only say what it would cut.
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub signed: Signed,
+}
+
+#[derive(Debug, Args)]
+pub struct Sweep {
+    #[command(flatten)]
+    pub configuration: ConfigurationFile,
+    /// The target.
+    pub target: String,
+    /// End what is found, not only tell of it.
+    #[arg(long)]
+    pub act: bool,
+    /// At most so many.
+    #[arg(long, default_value_t = 10)]
+    pub cap: u32,
+    #[command(flatten)]
+    pub signed: Signed,
+}
+
+#[derive(Debug, Args)]
+pub struct Status {
+    #[command(flatten)]
+    pub configuration: ConfigurationFile,
     /// How the answer looks.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,

@@ -5,6 +5,8 @@ use core::fmt;
 
 /// A step of the demonstration was not as promised.
 pub const BROKEN_PROMISE: u8 = 1;
+/// The doctor found something wrong.
+pub const UNWELL: u8 = 1;
 /// The command line is wrong.
 pub const USAGE: u8 = 64;
 /// Data is not what it should be: an audit log that was tampered with.
@@ -13,6 +15,8 @@ pub const BAD_DATA: u8 = 65;
 pub const UNREACHABLE: u8 = 69;
 /// Our own mistake.
 pub const INTERNAL: u8 = 70;
+/// The broker refuses.
+pub const REFUSED: u8 = 77;
 /// Something must be configured differently.
 pub const CONFIGURATION: u8 = 78;
 

@@ -6,6 +6,7 @@ mod configuration;
 mod failure;
 mod keys;
 mod logging;
+mod operators;
 mod terminal;
 mod wiring;
 
@@ -14,7 +15,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use arguments::{Arguments, Command};
-use commands::{audit, demo, dev, keys as key_files, lease, run, sandbox, serve};
+use commands::{audit, demo, dev, doctor, keys as key_files, lease, operate, run, sandbox, serve};
 use failure::{Failure, INTERNAL, USAGE};
 
 fn main() -> ExitCode {
@@ -44,6 +45,11 @@ async fn command(command: Command) -> Result<u8, Failure> {
         Command::Run(arguments) => Ok(run::run(*arguments).await),
         Command::Sandbox(arguments) => sandbox::sandbox(arguments).await,
         Command::Lease(arguments) => lease::lease(arguments).await,
+        Command::Order(arguments) => operate::order(arguments).await,
+        Command::Recover(arguments) => operate::recover(arguments).await,
+        Command::Sweep(arguments) => operate::sweep(arguments).await,
+        Command::Status(arguments) => operate::status(arguments).await,
+        Command::Doctor(arguments) => doctor::doctor(arguments).await,
         Command::Audit(arguments) => audit::audit(arguments).await,
         Command::Keys(arguments) => key_files::keys(arguments),
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use jitney_aws::{AwsAdapter, AwsTarget, Identities};
-use jitney_broker::{BrokerOptions, SystemClock, Tls};
+use jitney_broker::{Alarms, BrokerOptions, Hooks, MeasuredLedger, Metrics, SystemClock, Tls};
 use jitney_core::adapter::Adapter;
 use jitney_core::books::Books;
 use jitney_core::catalogue::{Catalogue, Inventory};
@@ -14,13 +14,16 @@ use jitney_core::ledger::Ledger;
 use jitney_core::pulse::Pulse;
 use jitney_core::reconcile::Lanes;
 use jitney_core::usecase::Core;
+use jitney_identity::hooks::{GithubHook, GitlabHook, WeakSecret};
 use jitney_identity::{Issuers, Verifier};
 use jitney_ledger_spool::{CannotOpen as CannotOpenSpool, Spooled};
 use jitney_ledger_sqlite::{CannotOpen, SqliteLedger, SqliteOptions, SqliteReader};
 use jitney_policies::{CannotLoad, CedarPolicies, Sources, catalogue, read_policies, read_text};
 use url::Url;
 
-use crate::configuration::{CloudTarget, Configuration, TlsSection};
+use crate::configuration::{
+    AlarmsSection, CloudTarget, Configuration, TlsSection, WebhookSection, WebhooksSection,
+};
 use crate::failure::Failure;
 use crate::keys;
 
@@ -49,7 +52,9 @@ pub fn wire_as(
     }
     let (catalogue, policies) = policies(configuration)?;
     let keys = keys::read(&configuration.keys, &configuration.installation)?;
+    let metrics = Arc::<Metrics>::default();
     let ledger: Arc<dyn Ledger> = Arc::new(spooled(configuration)?);
+    let ledger: Arc<dyn Ledger> = Arc::new(MeasuredLedger::new(ledger, Arc::clone(&metrics)));
     let core = Core {
         books: Books::new(ledger, configuration.silence),
         adapters,
@@ -71,6 +76,11 @@ pub fn wire_as(
         listen: broker.listen,
         tls: broker.tls.as_ref().map(tls).transpose()?,
         public_url: broker.public_url.as_deref().map(public_url).transpose()?,
+        hooks: hooks(&configuration.webhooks)?,
+        metrics,
+        alarms: alarms(&configuration.alarms)?,
+        metrics_listen: configuration.metrics.listen,
+        admin_socket: Some(configuration.admin_socket.clone()),
         lane_pause: core::time::Duration::from_millis(broker.lane_pause_milliseconds.into()),
     })
 }
@@ -157,6 +167,50 @@ fn tls(section: &TlsSection) -> Result<Tls, Failure> {
     Ok(Tls {
         certificates_pem,
         key_pem: keys::secret_file(&section.key_file)?,
+    })
+}
+
+/// Says whether the policies load.
+pub fn check_policies(configuration: &Configuration) -> Result<(), Failure> {
+    policies(configuration).map(drop)
+}
+
+/// Says whether the issuers hold together. None is called.
+pub fn check_issuers(configuration: &Configuration) -> Result<(), Failure> {
+    verifier(configuration).map(drop)
+}
+
+fn alarms(section: &AlarmsSection) -> Result<Option<Alarms>, Failure> {
+    let (Some(url), Some(file)) = (&section.webhook_url, &section.secret_file) else {
+        return Ok(None);
+    };
+    let alarms = Alarms::new(url, &keys::secret_file(file)?);
+    alarms.map(Some).map_err(|error| {
+        let told = format!("`alarms`: {error}");
+        Failure::configuration("bad_alarms", told)
+    })
+}
+
+fn hooks(section: &WebhooksSection) -> Result<Hooks, Failure> {
+    let (github, gitlab) = (section.github.as_ref(), section.gitlab.as_ref());
+    Ok(Hooks {
+        github: github
+            .map(|hook| webhook(hook, GithubHook::new))
+            .transpose()?,
+        gitlab: gitlab
+            .map(|hook| webhook(hook, GitlabHook::new))
+            .transpose()?,
+    })
+}
+
+fn webhook<T>(
+    section: &WebhookSection,
+    new: impl FnOnce(&str, &[u8]) -> Result<T, WeakSecret>,
+) -> Result<T, Failure> {
+    let secret = keys::secret_file(&section.secret_file)?;
+    new(&section.issuer, &secret).map_err(|error| {
+        let told = format!("`{}`: {error}", section.secret_file.display());
+        Failure::configuration("weak_secret", told)
     })
 }
 

@@ -1,17 +1,19 @@
 //! Who calls. A request shows a CI token and a proof of the key it binds itself to; every later
-//! call shows a proof by that key. A CI's post step is another process without the key: it may
-//! give back, and nothing else, with a fresh token of the same job.
+//! call shows a proof by that key, and may show a token for signs of life. A CI's post step is
+//! another process without the key: it may give back, and nothing else, with a fresh token of the
+//! same job.
 
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use jitney_api::{DPOP, ProblemCode};
+use jitney_core::books::FoundLease;
 use jitney_core::id::{LeaseId, RequestId};
 use jitney_core::principal::Principal;
 use jitney_core::refusal::Refusal;
 use jitney_core::usecase::Proof;
-use jitney_identity::Verified;
 use jitney_identity::dpop::{self, DpopProof, Expected};
+use jitney_identity::{ProvedLife, Verified};
 
 use crate::problem::Declined;
 use crate::service::Service;
@@ -21,6 +23,24 @@ use crate::service::Service;
 pub(crate) struct Caller {
     proof: Option<DpopProof>,
     job: Option<Verified>,
+}
+
+/// A call's proof, believed, and its token, which is not yet.
+struct Shown<'a> {
+    proof: Option<DpopProof>,
+    unverified_token: Option<&'a str>,
+}
+
+/// Who holds the key of a lease or request, and what they show of their job's life.
+pub(crate) struct Holder {
+    pub(crate) key: DpopProof,
+    life: Option<ProvedLife>,
+}
+
+impl Holder {
+    pub(crate) fn proof(&self) -> Proof {
+        Proof::Key(self.key.thumbprint.clone())
+    }
 }
 
 impl Caller {
@@ -35,11 +55,6 @@ impl Caller {
             .iter()
             .map(|verified| Proof::Job(verified.job.key.clone()));
         by_key.chain(by_job).collect()
-    }
-
-    /// The job that a token proved, when one was shown.
-    pub(crate) const fn job(&self) -> Option<&Verified> {
-        self.job.as_ref()
     }
 
     /// The proof by the caller's key, when one was shown.
@@ -72,36 +87,69 @@ impl Service {
 
     /// Verifies whatever the call shows.
     pub(crate) async fn caller(&self, parts: &Parts) -> Result<Caller, Declined> {
+        let shown = self.shown(parts)?;
+        let job = match shown.unverified_token {
+            Some(unverified) => Some(self.verifier.verify(unverified, self.now()).await?),
+            None => None,
+        };
+        Ok(Caller {
+            proof: shown.proof,
+            job,
+        })
+    }
+
+    /// The caller of a lease's or request's own calls, who must hold its key. A token beside it
+    /// proves life and nothing else.
+    pub(crate) async fn holder(&self, parts: &Parts) -> Result<Holder, Declined> {
+        let shown = self.shown(parts)?;
+        let key = shown.proof.ok_or_else(missing_proof)?;
+        let life = match shown.unverified_token {
+            Some(unverified) => Some(self.verifier.verify_beat(unverified, self.now()).await?),
+            None => None,
+        };
+        Ok(Holder { key, life })
+    }
+
+    /// The holder's lease. Whatever life their token proved must be that of the lease's own job,
+    /// and counts from now on.
+    pub(crate) async fn held(
+        &self,
+        parts: &Parts,
+        id: LeaseId,
+    ) -> Result<(FoundLease, Proof), Declined> {
+        let holder = self.holder(parts).await?;
+        let proof = holder.proof();
+        let lease = self.core.lease(id, &proof).await?;
+        if let Some(life) = &holder.life {
+            self.core.lease(id, &Proof::Job(life.job.clone())).await?;
+        }
+        self.admit(Some(&holder.key))?;
+        if let Some(life) = holder.life {
+            self.core.prove_life(id, &life.job, life.minted_at).await?;
+        }
+        Ok((lease, proof))
+    }
+
+    fn shown<'a>(&self, parts: &'a Parts) -> Result<Shown<'a>, Declined> {
         let unverified_token = bearer(&parts.headers)?;
-        let unverified_proof = single(&parts.headers, DPOP)?;
-        let now = self.now();
-        // The proof costs no fetch, so it is looked at first.
-        let proof = match unverified_proof {
+        // The proof costs no fetch, so it is looked at before the token.
+        let proof = match single(&parts.headers, DPOP)? {
             Some(unverified) => Some(dpop::verify(
                 unverified,
                 &Expected {
                     method: parts.method.as_str(),
                     url: &self.address_of(parts.uri.path()),
-                    now,
+                    now: self.now(),
                     key: None,
                     token: unverified_token,
                 },
             )?),
             None => None,
         };
-        let job = match unverified_token {
-            Some(unverified) => Some(self.verifier.verify(unverified, now).await?),
-            None => None,
-        };
-        Ok(Caller { proof, job })
-    }
-
-    /// The caller of a lease's or request's own calls, who must hold its key.
-    pub(crate) async fn holder(&self, parts: &Parts) -> Result<(Caller, Proof), Declined> {
-        let caller = self.caller(parts).await?;
-        let key = caller.proof.as_ref().ok_or_else(missing_proof)?;
-        let proof = Proof::Key(key.thumbprint.clone());
-        Ok((caller, proof))
+        Ok(Shown {
+            proof,
+            unverified_token,
+        })
     }
 
     /// The first of the caller's proofs by which the lease is theirs.

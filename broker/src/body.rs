@@ -1,4 +1,5 @@
-//! Reading a call's body: bounded in bytes and in time, JSON, and nothing that is not known.
+//! Reading a call's body: bounded in bytes and in time. A job's is JSON, and nothing that is not
+//! known.
 
 use core::time::Duration;
 
@@ -29,14 +30,7 @@ pub(crate) async fn json<T: DeserializeOwned>(
             "the body must be JSON and say so: `content-type: application/json`",
         ));
     }
-    let bytes = tokio::time::timeout(ARRIVES_WITHIN, bounded(body))
-        .await
-        .map_err(|_| {
-            bad(&format!(
-                "the body did not arrive within {} s",
-                ARRIVES_WITHIN.as_secs()
-            ))
-        })??;
+    let bytes = raw(body, BODY_BYTES_MAX).await?;
     serde_json::from_slice(&bytes).map_err(|error| {
         let complaint: String = error
             .to_string()
@@ -55,14 +49,25 @@ fn is_json(stated: &[u8]) -> bool {
         .eq_ignore_ascii_case(b"application/json")
 }
 
-async fn bounded(body: Body) -> Result<Vec<u8>, Declined> {
+/// Reads a body as it came, at most `bytes_max` of it.
+pub(crate) async fn raw(body: Body, bytes_max: usize) -> Result<Vec<u8>, Declined> {
+    let read = tokio::time::timeout(ARRIVES_WITHIN, bounded(body, bytes_max)).await;
+    read.map_err(|_| {
+        bad(&format!(
+            "the body did not arrive within {} s",
+            ARRIVES_WITHIN.as_secs()
+        ))
+    })?
+}
+
+async fn bounded(body: Body, bytes_max: usize) -> Result<Vec<u8>, Declined> {
     let too_large = || {
         Declined::new(
             ProblemCode::TooLarge,
-            format!("the body is larger than the {BODY_BYTES_MAX} bytes that are read"),
+            format!("the body is larger than the {bytes_max} bytes that are read"),
         )
     };
-    let most = u64::try_from(BODY_BYTES_MAX).unwrap_or(u64::MAX);
+    let most = u64::try_from(bytes_max).unwrap_or(u64::MAX);
     if body.size_hint().lower() > most {
         return Err(too_large());
     }
@@ -70,7 +75,7 @@ async fn bounded(body: Body) -> Result<Vec<u8>, Declined> {
     let mut pieces = body.into_data_stream();
     while let Some(piece) = pieces.next().await {
         let piece = piece.map_err(|_| bad("the body ended before its time"))?;
-        if bytes.len().saturating_add(piece.len()) > BODY_BYTES_MAX {
+        if bytes.len().saturating_add(piece.len()) > bytes_max {
             return Err(too_large());
         }
         bytes.extend_from_slice(&piece);

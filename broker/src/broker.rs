@@ -2,8 +2,10 @@
 
 use core::time::Duration;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use axum::Router;
 use axum_server::Handle;
 use jitney_core::audit::SigningKey;
 use jitney_core::usecase::Core;
@@ -13,11 +15,16 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use url::Url;
 
+use crate::admin::{self, socket::AdminDoor};
+use crate::alarms::Alarms;
 use crate::crew::Crew;
 use crate::driver::Driver;
-use crate::listener::{CannotStart, Door, Tls};
-use crate::router::router;
+use crate::hooks::{Ears, Hooks};
+use crate::listener::{CannotStart, Door, MetricsDoor, Tls};
+use crate::metrics::Metrics;
+use crate::router::{metrics_router, router};
 use crate::service::{CALLS_MAX, Service};
+use crate::watch::watch;
 
 /// How often the audit log is sealed while it grows.
 const SEAL_EVERY: Duration = Duration::from_secs(5);
@@ -43,6 +50,17 @@ pub struct BrokerOptions {
     pub tls: Option<Tls>,
     /// The address by which clients know the broker, when it is not the one it listens on.
     pub public_url: Option<Url>,
+    /// The webhooks of CI systems.
+    pub hooks: Hooks,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Where else to show what is counted, in plain HTTP; absent means where the broker listens,
+    /// and only if that is loopback.
+    pub metrics_listen: Option<SocketAddr>,
+    /// Where alarms are told, beside the log.
+    pub alarms: Option<Alarms>,
+    /// The socket for operators; absent means that they cannot come in.
+    pub admin_socket: Option<PathBuf>,
     /// The shortest time between two drives of one lane.
     pub lane_pause: Duration,
 }
@@ -57,6 +75,15 @@ impl Broker {
     /// When it cannot listen, or would have to serve plain HTTP to the network.
     pub async fn start(options: BrokerOptions) -> Result<RunningBroker, CannotStart> {
         let door = Door::open(options.listen, options.tls).await?;
+        let metrics_door = match options.metrics_listen {
+            Some(address) => Some(MetricsDoor::open(address).await?),
+            None => None,
+        };
+        let admin_door = match options.admin_socket {
+            Some(path) => Some(AdminDoor::open(path).await?),
+            None => None,
+        };
+        let shows_metrics = metrics_door.is_none() && door.is_loopback();
         let public_url = door.public_url(options.public_url)?;
         let core = Arc::new(options.core);
         let now = core.clock.now();
@@ -67,12 +94,16 @@ impl Broker {
             verifier: options.verifier,
             public_url,
             crew: Crew::default(),
+            ears: Ears::new(options.hooks),
+            metrics: options.metrics,
+            alarms: options.alarms,
             audit_key: options.audit_key,
             room: Semaphore::new(CALLS_MAX),
             closing: watch::Sender::new(false),
         });
         let handle = Handle::new();
-        let server = tokio::spawn(serve(door, Arc::clone(&service), handle.clone()));
+        let api = router(Arc::clone(&service), shows_metrics);
+        let server = tokio::spawn(serve(door, api, handle.clone()));
         // Told to stop before it waits to be told, it would not hear.
         handle.listening().await;
         service.core.pulse.ready(service.now());
@@ -85,13 +116,33 @@ impl Broker {
             driving: tokio::spawn(driving),
             sealing: tokio::spawn(seal_always(Arc::clone(&service))),
             warming: tokio::spawn(warm(Arc::clone(&service))),
+            beside: beside(&service, metrics_door, admin_door),
             service,
         })
     }
 }
 
-async fn serve(door: Door, service: Arc<Service>, handle: Handle<SocketAddr>) {
-    if let Err(error) = door.serve(router(service), handle).await {
+/// What runs beside the API: the listeners for metrics and for operators, and who watches over what
+/// is overdue.
+fn beside(
+    service: &Arc<Service>,
+    metrics_door: Option<MetricsDoor>,
+    admin_door: Option<AdminDoor>,
+) -> Vec<JoinHandle<()>> {
+    let mut tasks = vec![tokio::spawn(watch(Arc::clone(service)))];
+    if let Some(door) = metrics_door {
+        let metrics = metrics_router(Arc::clone(service));
+        tasks.push(tokio::spawn(door.serve(metrics)));
+    }
+    if let Some(door) = admin_door {
+        let operators = admin::router(Arc::clone(service));
+        tasks.push(tokio::spawn(door.serve(operators)));
+    }
+    tasks
+}
+
+async fn serve(door: Door, api: Router, handle: Handle<SocketAddr>) {
+    if let Err(error) = door.serve(api, handle).await {
         tracing::error!(%error, "the broker no longer listens");
     }
 }
@@ -123,6 +174,7 @@ pub struct RunningBroker {
     driving: JoinHandle<()>,
     sealing: JoinHandle<()>,
     warming: JoinHandle<()>,
+    beside: Vec<JoinHandle<()>>,
     service: Arc<Service>,
 }
 
@@ -167,6 +219,11 @@ impl RunningBroker {
             tracing::warn!("work under way is cut off; what it began is found in the ledger");
         }
         broker.sealing.abort();
+        for task in &mut broker.beside {
+            task.abort();
+            // Until it is gone it holds the ledger, and the next broker cannot open it.
+            let _gone = task.await;
+        }
         broker.service.seal().await;
         tracing::info!("the broker stopped");
     }
@@ -193,7 +250,8 @@ impl Drop for RunningBroker {
     fn drop(&mut self) {
         self.service.crew.kill();
         self.handle.shutdown();
-        for task in [&self.server, &self.driving, &self.sealing, &self.warming] {
+        let tasks = [&self.server, &self.driving, &self.sealing, &self.warming];
+        for task in tasks.into_iter().chain(&self.beside) {
             task.abort();
         }
     }

@@ -15,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 use jitney_api::ProblemCode;
 use jitney_core::id::{LeaseId, RequestId};
 
+use crate::metrics::names;
 use crate::problem::{Code, Declined, Logged};
 use crate::service::Service;
 
@@ -113,8 +114,12 @@ impl Drop for Written {
     }
 }
 
-/// The outermost layer: the line in the log, and headers on every answer.
-pub(crate) async fn told(mut call: Request, next: Next) -> Response {
+/// The outermost layer: the line in the log, a count of refusals, and headers on every answer.
+pub(crate) async fn told(
+    State(service): State<Arc<Service>>,
+    mut call: Request,
+    next: Next,
+) -> Response {
     let line = Line::default();
     let mut written = Written {
         line: line.clone(),
@@ -130,6 +135,10 @@ pub(crate) async fn told(mut call: Request, next: Next) -> Response {
     call.extensions_mut().insert(line);
     let mut response = next.run(call).await;
     let code = response.extensions().get::<Code>().map(|code| code.0);
+    if let Some(code) = code {
+        let labels = [("code", code.as_str())];
+        service.metrics.count(names::REFUSALS, &labels);
+    }
     let refused = response.extensions_mut().remove::<Logged>();
     written.answer = Some((response.status(), code, refused.map(|logged| logged.0)));
     let headers = response.headers_mut();

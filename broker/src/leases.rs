@@ -11,7 +11,6 @@ use jitney_api::{HeartbeatView, LeaseState, LeaseView, RenewalView};
 use jitney_core::books::FoundLease;
 use jitney_core::id::LeaseId;
 use jitney_core::refusal::Refusal;
-use jitney_core::usecase::Proof;
 
 use crate::edge::Line;
 use crate::problem::Declined;
@@ -29,14 +28,12 @@ pub(crate) async fn show(
     let (parts, _) = call.into_parts();
     let id = lease_id(&id)?;
     line.lease(id);
-    let (caller, proof) = service.holder(&parts).await?;
-    let lease = service.core.lease(id, &proof).await?;
-    service.admit(caller.key())?;
+    let (lease, _) = service.held(&parts, id).await?;
     Ok(Json(service.show(&lease)))
 }
 
-/// `POST /v1/leases/{id}/heartbeat`. A fresh CI token beside the proof shows that the job itself
-/// lives, not only a process that kept its key; it must then be of the lease's own job.
+/// `POST /v1/leases/{id}/heartbeat`. A fresh beat token beside the proof shows that the job itself
+/// lives, not only a process that kept its key.
 pub(crate) async fn heartbeat(
     State(service): State<Arc<Service>>,
     line: Line,
@@ -46,13 +43,7 @@ pub(crate) async fn heartbeat(
     let (parts, _) = call.into_parts();
     let id = lease_id(&id)?;
     line.lease(id);
-    let (caller, proof) = service.holder(&parts).await?;
-    service.core.lease(id, &proof).await?;
-    if let Some(verified) = caller.job() {
-        let job = Proof::Job(verified.job.key.clone());
-        service.core.lease(id, &job).await?;
-    }
-    service.admit(caller.key())?;
+    let (_, proof) = service.held(&parts, id).await?;
     let beat = service.core.beat(id, &proof).await?;
     Ok(Json(HeartbeatView {
         state: state(beat.state),
@@ -71,7 +62,8 @@ fn state(word: &str) -> LeaseState {
     }
 }
 
-/// `POST /v1/leases/{id}/renew`.
+/// `POST /v1/leases/{id}/renew`. Brings its own proof of life where the CI mints one: beats may
+/// have reached another broker.
 pub(crate) async fn renew(
     State(service): State<Arc<Service>>,
     line: Line,
@@ -81,9 +73,7 @@ pub(crate) async fn renew(
     let (parts, _) = call.into_parts();
     let id = lease_id(&id)?;
     line.lease(id);
-    let (caller, proof) = service.holder(&parts).await?;
-    service.core.lease(id, &proof).await?;
-    service.admit(caller.key())?;
+    let (_, proof) = service.held(&parts, id).await?;
     let core = Arc::clone(&service.core);
     // A renewal that finds nobody changes little: its credential was seen by no one, and the
     // job goes on with the one it has, or falls silent.

@@ -13,6 +13,8 @@
 
 #![deny(missing_docs)]
 
+mod admin;
+mod alarms;
 mod authenticate;
 mod body;
 mod broker;
@@ -21,15 +23,21 @@ mod crew;
 mod delivery;
 mod driver;
 mod edge;
+mod hooks;
 mod leases;
 mod listener;
+pub mod metrics;
 mod probes;
 mod problem;
 mod requests;
 mod router;
 mod service;
 pub mod view;
+mod watch;
 
+pub use alarms::{Alarms, CannotAlarm};
 pub use broker::{Broker, BrokerOptions, RunningBroker};
 pub use clock::SystemClock;
+pub use hooks::Hooks;
 pub use listener::{CannotStart, Tls};
+pub use metrics::{MeasuredLedger, Metrics};

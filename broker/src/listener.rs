@@ -4,6 +4,7 @@
 use core::time::Duration;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
@@ -46,6 +47,14 @@ pub enum CannotStart {
         /// What the system said.
         cause: io::Error,
     },
+    /// The operators' socket cannot be made.
+    #[error("cannot listen on the socket `{}`: {cause}; `admin.socket` says where it is", path.display())]
+    Socket {
+        /// Where.
+        path: PathBuf,
+        /// What the system said.
+        cause: io::Error,
+    },
     /// Anybody on the way could read tokens and credentials.
     #[error(
         "`{0}` is not loopback, and plain HTTP is served on loopback only: \
@@ -70,7 +79,7 @@ impl CannotStart {
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::Listen { .. } => "cannot_listen",
+            Self::Listen { .. } | Self::Socket { .. } => "cannot_listen",
             Self::PlainHttp(_) => "plain_http",
             Self::BadTls(_) => "bad_tls",
             Self::PublicUrl { .. } => "bad_public_url",
@@ -108,6 +117,11 @@ impl Door {
             tls,
             connections_max: CONNECTIONS_MAX,
         })
+    }
+
+    /// Whether only this machine can come in.
+    pub(crate) fn is_loopback(&self) -> bool {
+        self.address.ip().is_loopback()
     }
 
     /// The address by which clients know the broker: the configured one, or the socket's own.
@@ -171,7 +185,26 @@ impl Door {
     }
 }
 
-fn is_loopback(url: &Url) -> bool {
+/// A bound socket where metrics are shown and nothing else: they are no secret, and whoever scrapes
+/// them rarely has a certificate.
+pub(crate) struct MetricsDoor(tokio::net::TcpListener);
+
+impl MetricsDoor {
+    pub(crate) async fn open(address: SocketAddr) -> Result<Self, CannotStart> {
+        let bound = tokio::net::TcpListener::bind(address).await;
+        bound
+            .map(Self)
+            .map_err(|cause| CannotStart::Listen { address, cause })
+    }
+
+    pub(crate) async fn serve(self, metrics: Router) {
+        if let Err(error) = axum::serve(self.0, metrics).await {
+            tracing::error!(%error, "metrics are no longer shown");
+        }
+    }
+}
+
+pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),

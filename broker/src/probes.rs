@@ -1,14 +1,21 @@
-//! Health and readiness, for whoever supervises the process. They tell nothing of the estate.
+//! Health, readiness and metrics, for whoever supervises the process. They name nobody and nothing
+//! of the estate.
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
 use jitney_api::ProblemCode;
 use serde::Serialize;
 
+use crate::metrics::names;
 use crate::problem::Declined;
 use crate::service::Service;
+
+/// Prometheus' text format.
+const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// What a probe answers when all is well.
 #[derive(Serialize)]
@@ -41,4 +48,17 @@ pub(crate) async fn ready(State(service): State<Arc<Service>>) -> Result<Json<We
         .await
         .map_err(jitney_core::refusal::Refusal::from)?;
     Ok(Json(Well { status: "ok" }))
+}
+
+/// `GET /metrics`.
+pub(crate) async fn metrics(State(service): State<Arc<Service>>) -> impl IntoResponse {
+    for issuer in service.verifier.status(service.now()) {
+        if let Some(age) = issuer.age {
+            let labels = [("issuer", issuer.name.as_str())];
+            service
+                .metrics
+                .set(names::JWKS_AGE, &labels, age.as_secs_f64());
+        }
+    }
+    ([(CONTENT_TYPE, TEXT)], service.metrics.render())
 }

@@ -50,6 +50,11 @@ impl Declined {
         }
     }
 
+    /// The code that the caller is told.
+    pub(crate) const fn code(&self) -> ProblemCode {
+        self.code
+    }
+
     /// Says when the same call may be tried again.
     pub(crate) fn retry_after(mut self, seconds: u32) -> Self {
         self.problem.retry_after_seconds = Some(seconds);
@@ -141,8 +146,12 @@ mod tests {
         "idempotency_conflict",
         "lease_ended",
         "ledger_unavailable",
+        "needs_proof_of_life",
         "not_found",
         "not_granted",
+        "halted",
+        "stopped",
+        "token_too_old",
         "over_budget",
         "token_replayed",
         "try_again",
@@ -163,8 +172,13 @@ mod tests {
     fn no_code_of_core_is_missing_from_the_list() {
         let sources = [
             include_str!("../../core/src/refusal.rs"),
+            include_str!("../../core/src/usecase/ends.rs"),
             include_str!("../../core/src/usecase/mod.rs"),
+            include_str!("../../core/src/standing.rs"),
+            include_str!("../../core/src/usecase/operator.rs"),
+            include_str!("../../core/src/usecase/recovery.rs"),
             include_str!("../../core/src/usecase/submit.rs"),
+            include_str!("../../core/src/usecase/sweep.rs"),
             include_str!("../../core/src/usecase/lease_calls.rs"),
         ];
         let found: Vec<_> = sources.into_iter().flat_map(codes_in).collect();

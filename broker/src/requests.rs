@@ -217,9 +217,10 @@ pub(crate) async fn show(
             "the query is not `wait_seconds=` and a whole number",
         )
     })?;
-    let (caller, proof) = service.holder(&parts).await?;
+    let holder = service.holder(&parts).await?;
+    let proof = holder.proof();
     let first = look(&service, id, &proof).await?;
-    service.admit(caller.key())?;
+    service.admit(Some(&holder.key))?;
     let most = Duration::from_secs(u64::from(wait.wait_seconds.min(WAIT_SECONDS_MAX)));
     let changed = tokio::time::timeout(most, changed(&service, id, &proof, &first)).await;
     changed.unwrap_or(Ok(first)).map(Json)

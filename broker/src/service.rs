@@ -12,8 +12,11 @@ use jitney_identity::dpop::ReplayWindow;
 use tokio::sync::{Semaphore, watch};
 use url::Url;
 
+use crate::alarms::Alarms;
 use crate::crew::Crew;
 use crate::driver::Driver;
+use crate::hooks::Ears;
+use crate::metrics::Metrics;
 use crate::view;
 
 /// The most calls that are worked on at a time, those that wait for a change among them. Bounds
@@ -29,6 +32,9 @@ pub(crate) struct Service {
     pub(crate) public_url: Url,
     pub(crate) crew: Crew,
     pub(crate) driver: Arc<Driver>,
+    pub(crate) ears: Ears,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) alarms: Option<Alarms>,
     pub(crate) audit_key: SigningKey,
     pub(crate) room: Semaphore,
     /// True once the broker is about to stop: whoever waits is answered now.

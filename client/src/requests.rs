@@ -197,7 +197,7 @@ impl Client {
         self.exchange.make(&call).await
     }
 
-    /// Says that the job is alive; a fresh CI token is proof of it.
+    /// Says that the job is alive; a fresh CI token under the beat audience is proof of it.
     ///
     /// # Errors
     /// When the broker did not say that it heard.
@@ -214,13 +214,17 @@ impl Client {
         self.exchange.make(&call).await
     }
 
-    /// Prolongs a lease and gets a fresh credential for it.
+    /// Prolongs a lease and gets a fresh credential for it. Beyond 15 minutes after its grant only
+    /// with a fresh CI token under the beat audience, here or with a beat.
     ///
     /// # Errors
     /// When there is none.
-    pub async fn renew(&self, id: &str) -> Result<RenewalView, CallError> {
+    pub async fn renew(&self, id: &str, token: Option<&CiToken>) -> Result<RenewalView, CallError> {
         let path = self.path(paths::LEASE_RENEW, id)?;
-        let call = Call::new(Method::POST, path, MINT_PATIENCE);
+        let call = Call {
+            token,
+            ..Call::new(Method::POST, path, MINT_PATIENCE)
+        };
         self.exchange.make(&call).await
     }
 

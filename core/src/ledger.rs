@@ -9,6 +9,8 @@
 //! - Entries of the audit log become leaves of one Merkle tree, in the same transaction.
 //! - A ledger knows rows, not leases: what a state means is core's business.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -295,6 +297,34 @@ pub trait Ledger: Send + Sync {
     /// # Errors
     /// When the ledger cannot be read.
     async fn sheets(&self, prefix: &str) -> Result<Vec<Sheet>, CannotRead>;
+
+    /// How many leases have not ended, by the state's name. A ledger that can count does better
+    /// than this, which reads them all.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    async fn count_open(&self) -> Result<BTreeMap<String, u64>, CannotRead> {
+        let (mut counts, mut older_than) = (BTreeMap::new(), None);
+        loop {
+            let page = self.leases(LeaseFilter {
+                older_than,
+                limit: 1000,
+                ..LeaseFilter::default()
+            });
+            let page = page.await?;
+            for row in &page {
+                let count = counts.entry(row.state.clone()).or_insert(0_u64);
+                *count = count.saturating_add(1);
+            }
+            older_than = page.iter().rev().find_map(|row| match row.id {
+                RowId::Lease(id) => Some(id),
+                RowId::Request(_) => None,
+            });
+            if older_than.is_none() {
+                return Ok(counts);
+            }
+        }
+    }
 
     /// What a once-key was used for, if it was and is still remembered.
     ///

@@ -20,6 +20,7 @@ struct Heard {
     /// Silence before this moment is the broker's, not the job's.
     ready_since: Timestamp,
     last: HashMap<LeaseId, Timestamp>,
+    proved: HashMap<LeaseId, Timestamp>,
 }
 
 impl Pulse {
@@ -32,6 +33,20 @@ impl Pulse {
     /// A job gave a sign of life.
     pub fn beat(&self, lease: LeaseId, now: Timestamp) {
         self.with(|heard| heard.last.insert(lease, now));
+    }
+
+    /// A job's CI minted a token for it at this moment: then, at least, the job itself lived.
+    pub fn prove(&self, lease: LeaseId, minted_at: Timestamp) {
+        self.with(|heard| {
+            let proved = heard.proved.entry(lease).or_default();
+            *proved = minted_at.max(*proved);
+        });
+    }
+
+    /// The latest moment at which the job itself is known to have lived.
+    #[must_use]
+    pub fn proved_at(&self, lease: LeaseId) -> Option<Timestamp> {
+        self.with(|heard| heard.proved.get(&lease).copied())
     }
 
     /// Since when a job may be called silent: its last sign of life, or the moment from which it
@@ -55,7 +70,10 @@ impl Pulse {
 
     /// The lease is over.
     pub fn forget(&self, lease: LeaseId) {
-        self.with(|heard| heard.last.remove(&lease));
+        self.with(|heard| {
+            heard.last.remove(&lease);
+            heard.proved.remove(&lease);
+        });
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut Heard) -> T) -> T {
@@ -82,5 +100,19 @@ mod tests {
         assert_eq!(pulse.silent_since(lease, at(140)), at(200));
         pulse.forget(lease);
         assert_eq!(pulse.silent_since(lease, at(250)), at(250));
+    }
+
+    #[test]
+    fn an_older_token_does_not_take_a_later_proof_back() {
+        let pulse = Pulse::default();
+        let lease = LeaseId::fresh();
+        let at = Timestamp::from_seconds;
+        pulse.beat(lease, at(5));
+        assert_eq!(pulse.proved_at(lease), None);
+        pulse.prove(lease, at(100));
+        pulse.prove(lease, at(40));
+        assert_eq!(pulse.proved_at(lease), Some(at(100)));
+        pulse.forget(lease);
+        assert_eq!(pulse.proved_at(lease), None);
     }
 }

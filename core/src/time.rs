@@ -81,6 +81,23 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// A text is no instant.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{}` is no time: expected RFC 3339, as `2026-11-23T09:30:00Z`", .0.escape_default())]
+pub struct BadTimestamp(String);
+
+impl core::str::FromStr for Timestamp {
+    type Err = BadTimestamp;
+
+    /// Reads RFC 3339.
+    fn from_str(text: &str) -> Result<Self, BadTimestamp> {
+        let instant = text.parse::<jiff::Timestamp>();
+        instant
+            .map(|instant| Self(instant.as_microsecond()))
+            .map_err(|_| BadTimestamp(text.chars().take(64).collect()))
+    }
+}
+
 /// Where the time comes from. The broker gives the system's clock, the simulation its own.
 pub trait Clock: Send + Sync {
     /// The present instant. It may jump: nothing in core assumes that it only goes forward.
@@ -110,5 +127,12 @@ mod tests {
             "2026-11-23T00:00:00.000Z"
         );
         assert_eq!(Timestamp::FAR_FUTURE.to_string(), "never");
+        let read = |text: &str| text.parse::<Timestamp>();
+        let told = Timestamp::from_seconds(1_795_392_000);
+        assert_eq!(read("2026-11-23T00:00:00.000Z"), Ok(told));
+        assert_eq!(read("2026-11-23T01:00:00+01:00"), Ok(told));
+        for bad in ["", "never", "2026-11-23", "1795392000", "yesterday"] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
     }
 }

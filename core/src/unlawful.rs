@@ -75,16 +75,16 @@ pub struct Case4;
 /// An active lease is not renewed once it is ending.
 ///
 /// ```
-/// # use jitney_core::{books::Recorded, lease::{Active, Revoking}, time::Timestamp};
+/// # use jitney_core::{books::Recorded, lease::{Active, Life, Revoking}, time::Timestamp};
 /// fn renew(lease: Recorded<Active>, now: Timestamp) {
-///     let _ = lease.renewing(now, now);
+///     let _ = lease.renewing(now, Life::Proved, now);
 /// }
 /// ```
 ///
 /// ```compile_fail
-/// # use jitney_core::{books::Recorded, lease::{Active, Revoking}, time::Timestamp};
+/// # use jitney_core::{books::Recorded, lease::{Active, Life, Revoking}, time::Timestamp};
 /// fn renew(lease: Recorded<Revoking>, now: Timestamp) {
-///     let _ = lease.renewing(now, now);
+///     let _ = lease.renewing(now, Life::Proved, now);
 /// }
 /// ```
 pub struct Case5;

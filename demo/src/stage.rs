@@ -8,7 +8,7 @@ use std::time::Duration;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use jitney_aws::{AwsAdapter, AwsTarget, Identities};
-use jitney_broker::{Broker, BrokerOptions, RunningBroker, SystemClock};
+use jitney_broker::{Broker, BrokerOptions, Hooks, RunningBroker, SystemClock};
 use jitney_client::{Client, Environment, TokenSource};
 use jitney_core::adapter::Adapter;
 use jitney_core::audit::{SEED_LENGTH, SigningKey, VerifierKey};
@@ -116,6 +116,11 @@ impl Stage {
             listen: ([127, 0, 0, 1], 0).into(),
             tls: None,
             public_url: None,
+            hooks: Hooks::default(),
+            metrics: Arc::default(),
+            metrics_listen: None,
+            alarms: None,
+            admin_socket: None,
             lane_pause: LANE_PAUSE,
         })
         .await

@@ -211,15 +211,15 @@ impl GithubClaims {
         }
     }
 
-    /// What this job is, and no other. Without a `check_run_id` all jobs of one attempt share it.
     fn key(&self, issuer: &str) -> JobKey {
-        JobKey::from_parts([
+        let job = self.check_run_id.as_deref();
+        job_key(
             issuer,
             &self.repository_id,
             &self.run_id,
             &self.run_attempt,
-            self.check_run_id.as_deref().unwrap_or(NO_JOB_ID),
-        ])
+            job.unwrap_or(NO_JOB_ID),
+        )
     }
 
     /// The claims in the words that all providers share.
@@ -260,6 +260,18 @@ impl GithubClaims {
             properties: self.properties.clone(),
         }
     }
+}
+
+/// What a job is, and no other: for its tokens, and for what GitHub says of it by webhook. Without
+/// a `check_run_id` all jobs of one attempt share their key, and no word about one of them fits it.
+pub(crate) fn job_key(
+    issuer: &str,
+    repository_id: &str,
+    run_id: &str,
+    run_attempt: &str,
+    check_run_id: &str,
+) -> JobKey {
+    JobKey::from_parts([issuer, repository_id, run_id, run_attempt, check_run_id])
 }
 
 /// The names of claims that are new to us. They are no reason to refuse: GitHub adds claims, and a

@@ -40,6 +40,14 @@ pub struct IssuerConfig {
     pub provider: Provider,
     /// The `aud` that tokens for this broker carry. A URL that no other service uses.
     pub audience: String,
+    /// Whether a job can get another token at any time while it runs. Where it cannot, no token
+    /// shows that a job still lives, and its leases end 15 minutes after their grant.
+    #[serde(default = "yes")]
+    pub fresh_tokens: bool,
+    /// The `aud` of tokens that come with signs of life and are good for nothing else; otherwise
+    /// the audience and `/beat`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beat_audience: Option<String>,
     /// The algorithms it may sign with.
     #[serde(default = "default_algorithms")]
     pub algorithms: Vec<Algorithm>,
@@ -64,6 +72,16 @@ pub struct IssuerConfig {
 
 fn default_algorithms() -> Vec<Algorithm> {
     vec![Algorithm::RS256]
+}
+
+const fn yes() -> bool {
+    true
+}
+
+/// The audience of tokens that come with signs of life, where no other is configured.
+#[must_use]
+pub fn default_beat_audience(audience: &str) -> String {
+    format!("{}/beat", audience.trim_end_matches('/'))
 }
 
 const fn default_max_token_age_seconds() -> u64 {
@@ -93,6 +111,8 @@ pub(crate) struct Issuer {
     pub(crate) url: String,
     pub(crate) provider: Provider,
     pub(crate) audience: String,
+    /// The audience of signs of life; absent where a token cannot be one.
+    pub(crate) beat_audience: Option<String>,
     pub(crate) algorithms: Vec<Algorithm>,
     pub(crate) max_token_age: Duration,
     pub(crate) max_lifetime: Duration,
@@ -214,7 +234,8 @@ fn check_row(config: IssuerConfig) -> Result<Issuer, String> {
         Some(pinned) => KeysAt::Pinned(address("jwks_url", pinned, config.allow_private)?),
         None => KeysAt::Discovered(discovery(&url)),
     };
-    check_audience(&config.audience, &url, config.allow_private)?;
+    check_audience("audience", &config.audience, &url, config.allow_private)?;
+    let beat_audience = check_beats(&config, &url)?;
     let plain = url.scheme() == "http"
         || matches!(&keys_at, KeysAt::Pinned(pinned) if pinned.scheme() == "http");
     Ok(Issuer {
@@ -223,6 +244,7 @@ fn check_row(config: IssuerConfig) -> Result<Issuer, String> {
         url: config.url,
         provider: config.provider,
         audience: config.audience,
+        beat_audience,
         algorithms: config.algorithms,
         max_token_age: Duration::from_secs(config.max_token_age_seconds),
         max_lifetime: Duration::from_secs(config.max_lifetime_seconds),
@@ -286,19 +308,24 @@ fn discovery(issuer: &Url) -> Url {
 
 /// The audience has to be this broker's alone. A token with a shared audience was perhaps minted
 /// for someone else, who can then use it here.
-fn check_audience(audience: &str, issuer: &Url, allow_private: bool) -> Result<(), String> {
+fn check_audience(
+    name: &str,
+    audience: &str,
+    issuer: &Url,
+    allow_private: bool,
+) -> Result<(), String> {
     let given = seen(audience);
     let url = Url::parse(audience)
         .ok()
         .filter(|url| url.scheme() == "https" || (url.scheme() == "http" && is_loopback_host(url)))
         .ok_or_else(|| {
             format!(
-                "`audience` is `{given}`; expected the broker's own URL, which no other service \
+                "`{name}` is `{given}`; expected the broker's own URL, which no other service \
                  uses as audience"
             )
         })?;
     if audience.len() > URL_BYTES_MAX || audience.chars().any(|c| c.is_control() || c == ' ') {
-        return Err("`audience` is too long or holds spaces".into());
+        return Err(format!("`{name}` is too long or holds spaces"));
     }
     let host = url.host_str().unwrap_or_default();
     let issuer_host = issuer.host_str().unwrap_or_default();
@@ -308,11 +335,31 @@ fn check_audience(audience: &str, issuer: &Url, allow_private: bool) -> Result<(
         || (host.ends_with(".ghe.com") && issuer_host.ends_with(&format!(".{host}")));
     if forge && !local {
         return Err(format!(
-            "`audience` is `{given}`, which the CI gives to every job by default; expected the \
+            "`{name}` is `{given}`, which the CI gives to every job by default; expected the \
              broker's own URL"
         ));
     }
     Ok(())
+}
+
+/// The audience of signs of life has to be one of its own: a token that came with a beat could
+/// otherwise be exchanged by whoever saw it.
+fn check_beats(config: &IssuerConfig, issuer: &Url) -> Result<Option<String>, String> {
+    if !config.fresh_tokens {
+        return match &config.beat_audience {
+            None => Ok(None),
+            Some(_) => Err("`beat_audience` is of no use with `fresh_tokens = false`".into()),
+        };
+    }
+    let beats = config
+        .beat_audience
+        .clone()
+        .unwrap_or_else(|| default_beat_audience(&config.audience));
+    check_audience("beat_audience", &beats, issuer, config.allow_private)?;
+    if beats == config.audience {
+        return Err("`beat_audience` is also `audience`; expected one of its own".into());
+    }
+    Ok(Some(beats))
 }
 
 #[cfg(test)]

@@ -107,10 +107,6 @@ impl Keyring {
         })
     }
 
-    pub(crate) fn issuer(&self) -> &Arc<Issuer> {
-        &self.issuer
-    }
-
     /// Gives the key of this name to `use_key`.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 //!
 //! - [`Issuers`]: whose tokens are taken, a table fixed by configuration.
 //! - [`Verifier`]: from an unverified token to a [`Verified`] job. It keeps the issuers' keys.
+//! - [`hooks`]: what a CI system says by webhook of jobs that are over.
 //! - [`dpop`]: that the caller holds the key which a request or lease is bound to.
 //! - [`Refusal`]: a stable code, a text for the job, a text for the log.
 //!
@@ -16,6 +17,8 @@ mod compact;
 pub mod dpop;
 pub mod fetch;
 mod github;
+mod gitlab;
+pub mod hooks;
 mod issuers;
 pub mod keyring;
 mod keys;
@@ -29,8 +32,8 @@ pub use fetch::NoClient;
 pub use github::GithubClaims;
 pub use issuers::{
     BadIssuer, ISSUERS_MAX, IssuerConfig, Issuers, LEEWAY_SECONDS_MAX, LEEWAY_SECONDS_MIN,
-    TOKEN_SECONDS_MAX,
+    TOKEN_SECONDS_MAX, default_beat_audience,
 };
 pub use keyring::IssuerStatus;
 pub use refusal::{Refusal, RefusalCode};
-pub use verifier::{ProviderClaims, TOKEN_BYTES_MAX, Verified, Verifier};
+pub use verifier::{ProvedLife, ProviderClaims, TOKEN_BYTES_MAX, Verified, Verifier};

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use jitney_core::principal::{Job, Provider, TokenFacts};
+use jitney_core::principal::{Job, JobKey, Provider, TokenFacts};
 use jitney_core::time::Timestamp;
 use serde_json::Value;
 
@@ -34,6 +34,16 @@ pub struct Verified {
     pub token: TokenFacts,
     /// All its claims, in the CI's own words.
     pub claims: ProviderClaims,
+}
+
+/// What a token proved that came with a sign of life: that this job lived when it was minted. It
+/// names no principal, so that nothing can be asked for with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProvedLife {
+    /// Which job.
+    pub job: JobKey,
+    /// When its CI minted the token.
+    pub minted_at: Timestamp,
 }
 
 /// The typed claims of a token.
@@ -89,6 +99,46 @@ impl Verifier {
         unverified_token: &str,
         now: Timestamp,
     ) -> Result<Verified, Refusal> {
+        let (issuer, claims) = self.signed(unverified_token, now).await?;
+        judge_audience(&issuer.audience, &claims)?;
+        self.judge(&issuer, &claims, now)
+    }
+
+    /// Says which job a token proves alive that came with a sign of life. Its audience is another
+    /// one than that of [`verify`](Self::verify): neither token does for the other's purpose.
+    ///
+    /// # Errors
+    /// A refusal with a stable code.
+    pub async fn verify_beat(
+        &self,
+        unverified_token: &str,
+        now: Timestamp,
+    ) -> Result<ProvedLife, Refusal> {
+        let (issuer, claims) = self.signed(unverified_token, now).await?;
+        let Some(audience) = &issuer.beat_audience else {
+            return Err(Refusal::new(
+                RefusalCode::BadAudience,
+                format!(
+                    "tokens of issuer `{}` are no signs of life here: the broker's configuration \
+                     says that it mints none while a job runs (`fresh_tokens = false`)",
+                    issuer.name
+                ),
+            ));
+        };
+        judge_audience(audience, &claims)?;
+        let verified = self.judge(&issuer, &claims, now)?;
+        Ok(ProvedLife {
+            job: verified.job.key,
+            minted_at: verified.token.issued_at,
+        })
+    }
+
+    /// The token's issuer and what that issuer signed. Nothing of it is judged yet.
+    async fn signed(
+        &self,
+        unverified_token: &str,
+        now: Timestamp,
+    ) -> Result<(Arc<Issuer>, SignedClaims), Refusal> {
         let unverified = Unverified::read(unverified_token, TOKEN_BYTES_MAX)?;
         let chosen = self
             .shared
@@ -109,7 +159,7 @@ impl Verifier {
         let claims = keyring
             .with_key(&kid, algorithm, now, |key| unverified.signed_by(key))
             .await?;
-        self.judge(keyring.issuer(), &claims, now)
+        Ok((Arc::clone(chosen), claims))
     }
 
     /// Fetches the keys of all issuers, at the same time, and says how it went.
@@ -154,14 +204,13 @@ impl Verifier {
         })
     }
 
-    /// Judges what a signed token says.
+    /// Judges what a signed token says beside its audience.
     fn judge(
         &self,
         issuer: &Issuer,
         claims: &SignedClaims,
         now: Timestamp,
     ) -> Result<Verified, Refusal> {
-        judge_audience(issuer, claims)?;
         let token = judge_times(issuer, claims, now)?;
         claims.demand("sub")?;
         match issuer.provider {
@@ -191,19 +240,18 @@ impl Verifier {
 
 /// One audience, ours. An array is refused even when it holds ours: such a token is good elsewhere
 /// too, and whoever receives it there could use it here.
-fn judge_audience(issuer: &Issuer, claims: &SignedClaims) -> Result<(), Refusal> {
+fn judge_audience(expected: &str, claims: &SignedClaims) -> Result<(), Refusal> {
     let refuse = |meant: &str| {
         Refusal::new(
             RefusalCode::BadAudience,
             format!(
-                "the token is meant for {meant}; ask the CI for a token with the audience `{}` \
-                 and no other",
-                issuer.audience
+                "the token is meant for {meant}; ask the CI for a token with the audience \
+                 `{expected}` and no other"
             ),
         )
     };
     match claims.get("aud") {
-        Some(Value::String(audience)) if *audience == issuer.audience => Ok(()),
+        Some(Value::String(audience)) if audience == expected => Ok(()),
         Some(Value::String(audience)) => Err(refuse(&format!("`{}`", seen(audience)))),
         Some(Value::Array(_)) => Err(refuse("several")),
         None | Some(Value::Null) => Err(Refusal::new(

@@ -14,6 +14,7 @@ mod config;
 mod connect;
 mod deny_list;
 mod elevate;
+mod examine;
 mod judge;
 pub mod limits;
 mod list_name;
@@ -34,3 +35,4 @@ pub use connect::Identities;
 pub use elevate::{
     ACCESS_KEY_ID, ACCOUNT_ID, CREDENTIAL_KIND, REGION, SECRET_ACCESS_KEY, SESSION_TOKEN,
 };
+pub use examine::{Examination, examine};

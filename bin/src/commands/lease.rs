@@ -8,6 +8,7 @@ use jitney_core::ledger::{LeaseFilter, RowId};
 use jitney_ledger_sqlite::SqliteReader;
 
 use crate::arguments::{ConfigurationFile, Format, Lease, LeaseList, LeaseShow};
+use crate::commands::operate;
 use crate::configuration::{self, Configuration};
 use crate::failure::{Failure, UNREACHABLE, USAGE};
 use crate::terminal::{inline, say, table};
@@ -18,6 +19,8 @@ pub async fn lease(command: Lease) -> Result<u8, Failure> {
     match command {
         Lease::List(arguments) => list(arguments).await,
         Lease::Show(arguments) => show(arguments).await,
+        Lease::Revoke(arguments) => operate::revoke(arguments).await,
+        Lease::WriteOff(arguments) => operate::write_off(arguments).await,
     }
 }
 

@@ -3,8 +3,10 @@
 pub mod audit;
 pub mod demo;
 pub mod dev;
+pub mod doctor;
 pub mod keys;
 pub mod lease;
+pub mod operate;
 pub mod run;
 pub mod sandbox;
 pub mod serve;

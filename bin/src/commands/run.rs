@@ -15,6 +15,7 @@ pub async fn run(arguments: arguments::Run) -> u8 {
     jitney_client::run(RunOptions {
         ca_file: arguments.ca_file,
         audience: arguments.audience,
+        beat_audience: arguments.beat_audience,
         token_file: arguments.token_file,
         ttl_seconds: arguments.ttl,
         reason: arguments.reason,

@@ -5,9 +5,11 @@
 mod complaint;
 mod read;
 mod sections;
+mod surroundings;
 
 pub use read::read;
 pub use sections::{CloudTarget, Configuration, KeysSection, TlsSection};
+pub use surroundings::{AlarmsSection, WebhookSection, WebhooksSection};
 
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use config::{Config, Environment, File, FileFormat, Map};
 use jitney_core::id::TargetName;
+use jitney_identity::IssuerConfig;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -97,11 +98,16 @@ impl Written {
             place(&mut tls.certificate_file);
             place(&mut tls.key_file);
         }
+        for (_, webhook) in self.webhooks.named() {
+            place(&mut webhook.secret_file);
+        }
+        self.admin.socket.as_mut().map(place);
+        self.alarms.secret_file.as_mut().map(place);
         self
     }
 }
 
-fn checked(file: &Path, written: Written) -> Result<Configuration, Failure> {
+fn checked(file: &Path, mut written: Written) -> Result<Configuration, Failure> {
     let of_key = |(key, wrong): (&str, String)| about(file, key, &wrong);
     let limits = written.limits.checked().map_err(of_key)?;
     let silence = written.silence.checked().map_err(of_key)?;
@@ -112,6 +118,20 @@ fn checked(file: &Path, written: Written) -> Result<Configuration, Failure> {
     if written.issuers.is_empty() {
         let wrong = "is empty: no job could be believed; add one `[[issuers]]`";
         return Err(about(file, "issuers", wrong));
+    }
+    for (name, webhook) in written.webhooks.named() {
+        let known = |issuer: &IssuerConfig| issuer.url == webhook.issuer;
+        if !written.issuers.iter().any(known) {
+            let wrong = format!(
+                "is `{}`: expected the `url` of one of the `issuers`, whose jobs it tells about",
+                webhook.issuer
+            );
+            return Err(about(file, &format!("{name}.issuer"), &wrong));
+        }
+    }
+    if written.alarms.webhook_url.is_some() != written.alarms.secret_file.is_some() {
+        let wrong = "needs both `webhook_url` and `secret_file`: an alarm is signed";
+        return Err(about(file, "alarms", wrong));
     }
     let mut targets = BTreeMap::new();
     for (name, value) in written.targets {
@@ -128,6 +148,10 @@ fn checked(file: &Path, written: Written) -> Result<Configuration, Failure> {
             return Err(about(file, &key, &wrong));
         }
     }
+    let (admin, beside) = (
+        written.admin.socket,
+        written.ledger.path.with_extension("sock"),
+    );
     Ok(Configuration {
         file: file.to_owned(),
         installation: written.installation,
@@ -141,6 +165,10 @@ fn checked(file: &Path, written: Written) -> Result<Configuration, Failure> {
         resources: written.resources,
         limits,
         silence,
+        webhooks: written.webhooks,
+        metrics: written.metrics,
+        admin_socket: admin.unwrap_or(beside),
+        alarms: written.alarms,
     })
 }
 

@@ -13,6 +13,8 @@ use jitney_identity::IssuerConfig;
 use jitney_ledger_sqlite::SqliteOptions;
 use serde::Deserialize;
 
+use super::surroundings::{AdminSection, AlarmsSection, MetricsSection, WebhooksSection};
+
 /// A whole configuration. Paths are absolute, or as the process's own folder has them.
 #[derive(Debug)]
 pub struct Configuration {
@@ -40,6 +42,14 @@ pub struct Configuration {
     pub limits: Limits,
     /// How long a job may be silent.
     pub silence: Duration,
+    /// What CI systems tell it.
+    pub webhooks: WebhooksSection,
+    /// Where it shows what it counts.
+    pub metrics: MetricsSection,
+    /// The socket for its operators.
+    pub admin_socket: PathBuf,
+    /// Where it tells alarms.
+    pub alarms: AlarmsSection,
 }
 
 /// The keys of the file, before targets are given to their adapters.
@@ -60,6 +70,14 @@ pub(super) struct Written {
     pub limits: LimitsSection,
     #[serde(default)]
     pub silence: SilenceSection,
+    #[serde(default)]
+    pub webhooks: WebhooksSection,
+    #[serde(default)]
+    pub metrics: MetricsSection,
+    #[serde(default)]
+    pub admin: AdminSection,
+    #[serde(default)]
+    pub alarms: AlarmsSection,
 }
 
 /// `[broker]`.

@@ -221,3 +221,22 @@ fn a_spool_lies_where_it_is_put_and_has_a_size() {
         assert!(failure.told.contains(&words), "{}", failure.told);
     }
 }
+
+#[test]
+fn a_webhook_tells_of_the_jobs_of_a_known_issuer() {
+    let hook = |issuer: &str| {
+        format!("{EXAMPLE}\n[webhooks.github]\nsecret_file = \"hook\"\nissuer = \"{issuer}\"\n")
+    };
+    let configuration = judge(&hook("https://token.actions.githubusercontent.com")).unwrap();
+    let folder = configuration.file.parent().unwrap();
+    let github = configuration.webhooks.github.unwrap();
+    assert_eq!(github.secret_file, folder.join("hook"));
+    assert!(configuration.webhooks.gitlab.is_none());
+    assert_eq!(configuration.admin_socket, folder.join("jitney.sock"));
+    let unknown = judge(&hook("https://github.com")).unwrap_err();
+    assert!(
+        unknown.told.contains("`webhooks.github.issuer`"),
+        "{}",
+        unknown.told
+    );
+}

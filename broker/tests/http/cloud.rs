@@ -30,6 +30,8 @@ pub enum Mood {
     /// The session is given out, and the answer is lost.
     AnswerLost,
     Panicking,
+    /// Nothing is taken back either.
+    Away,
 }
 
 pub struct FakeCloud {
@@ -77,6 +79,7 @@ impl FakeCloud {
         match mood {
             Mood::Obliging | Mood::AnswerLost => {}
             Mood::Faulty(kind) => return Err(fault(kind)),
+            Mood::Away => return Err(fault(FaultKind::Ambiguous)),
             Mood::Panicking => panic!("the adapter panicked with {CANARY}"),
         }
         self.alive.lock().unwrap().insert(handle.to_owned());
@@ -183,6 +186,9 @@ impl Revoke for FakeCloud {
         due: &[Recorded<Revoking>],
         _: &[Hold],
     ) -> Result<Pass, Fault> {
+        if *self.mood.lock().unwrap() == Mood::Away {
+            return Err(fault(FaultKind::Ambiguous));
+        }
         let now = jitney_broker::SystemClock.now();
         let mut found = Revocations::new();
         for lease in due {

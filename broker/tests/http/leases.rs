@@ -4,7 +4,7 @@ use jitney_sandbox::ci::GithubJob;
 use serde_json::json;
 
 use crate::cloud::CANARY;
-use crate::world::{AUDIENCE, Key, SCOPE, World, read};
+use crate::world::{AUDIENCE, Answer, BEATS, Key, SCOPE, World, read};
 
 #[tokio::test]
 async fn a_lease_is_shown_beaten_renewed_and_given_back() {
@@ -108,15 +108,63 @@ async fn a_beat_with_another_jobs_token_is_no_sign_of_life() {
     let world = World::start().await;
     let lease = world.submit(SCOPE).await.lease();
     let path = format!("/v1/leases/{lease}/heartbeat");
-    let other = world
-        .ci
-        .job(GithubJob::push_to_main())
-        .token(AUDIENCE)
-        .unwrap();
+    let other = world.ci.job(GithubJob::push_to_main());
+    let other = other.token(BEATS).unwrap();
     let foreign = world.call("POST", &path, Some(&other), None).await;
     assert_eq!((foreign.status, foreign.problem()), (404, "not_found"));
-    let own = world.call("POST", &path, Some(&world.token()), None).await;
+    let own = world.job.token(BEATS).unwrap();
+    let own = world.call("POST", &path, Some(&own), None).await;
     assert_eq!(own.status, 200);
+}
+
+#[tokio::test]
+async fn a_token_for_beats_and_one_for_requests_are_not_taken_for_each_other() {
+    let world = World::start().await;
+    let beat = world.job.token(BEATS).unwrap();
+    let body = json!({ "scopes": [SCOPE], "ttl_seconds": 300 });
+    let asked = world.call("POST", "/v1/requests", Some(&beat), Some(body));
+    let refused = asked.await;
+    assert_eq!((refused.status, refused.problem()), (401, "bad_audience"));
+    assert_eq!(world.cloud.minted(), 0);
+
+    let lease = world.submit(SCOPE).await.lease();
+    for what in ["heartbeat", "renew"] {
+        let path = format!("/v1/leases/{lease}/{what}");
+        let refused = world.call("POST", &path, Some(&world.token()), None).await;
+        assert_eq!((refused.status, refused.problem()), (401, "bad_audience"));
+        let taken = world.call("POST", &path, Some(&beat), None).await;
+        assert_eq!(taken.status, 200, "{taken:?}");
+    }
+    let path = format!("/v1/leases/{lease}/release");
+    let bearer = read(world.raw("POST", &path).bearer_auth(&beat)).await;
+    assert_eq!((bearer.status, bearer.problem()), (401, "bad_audience"));
+    assert_eq!(world.cloud.sessions_alive(), 1);
+}
+
+#[tokio::test]
+async fn a_renewal_with_a_fresh_token_of_its_job_gives_more_than_one_without() {
+    let world = World::start().await;
+    let lease = world.submit_for(SCOPE, 3600).await.lease();
+    let path = format!("/v1/leases/{lease}/renew");
+    let ends_at = |answer: &Answer| -> String {
+        answer.body["lease"]["ends_at"].as_str().unwrap().to_owned()
+    };
+    let first = world.call("POST", &path, None, None).await;
+    let without = world.call("POST", &path, None, None).await;
+    assert_eq!(ends_at(&first), ends_at(&without), "bounded by its grant");
+    let token = world.job.token(BEATS).unwrap();
+    let with = world.call("POST", &path, Some(&token), None).await;
+    assert!(ends_at(&with) > ends_at(&without), "{with:?}");
+}
+
+#[test]
+fn job_and_broker_agree_on_the_audience_of_beats() {
+    for audience in [AUDIENCE, "https://jitney.test/", "https://h.test/a/b"] {
+        assert_eq!(
+            jitney_api::beat_audience(audience),
+            jitney_identity::default_beat_audience(audience)
+        );
+    }
 }
 
 #[tokio::test]

@@ -8,14 +8,18 @@
     clippy::indexing_slicing
 )]
 
+mod admin;
+mod alarms;
 mod bounds;
 mod cloud;
 mod disconnects;
+mod hooks;
 mod hostile;
 mod leases;
 mod ledger;
 mod lives;
 mod logs;
+mod metrics;
 mod requests;
 mod tls;
 mod wire;

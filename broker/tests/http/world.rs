@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -10,7 +11,9 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jitney_broker::{Broker, BrokerOptions, RunningBroker, SystemClock, Tls};
+use jitney_broker::{
+    Alarms, Broker, BrokerOptions, Hooks, MeasuredLedger, Metrics, RunningBroker, SystemClock, Tls,
+};
 use jitney_core::audit::SigningKey;
 use jitney_core::books::Books;
 use jitney_core::catalogue::{Catalogue, Inventory, Meaning, PathUse, Resource, Tier};
@@ -20,8 +23,9 @@ use jitney_core::ledger::Ledger;
 use jitney_core::principal::Provider;
 use jitney_core::pulse::Pulse;
 use jitney_core::reconcile::Lanes;
-use jitney_core::time::Clock as _;
+use jitney_core::time::{Clock, Timestamp};
 use jitney_core::usecase::{Core, Limits};
+use jitney_identity::hooks::{GithubHook, GitlabHook};
 use jitney_identity::{IssuerConfig, Issuers, Verifier};
 use jitney_ledger_sqlite::{SqliteLedger, SqliteOptions};
 use jitney_sandbox::ci::{CiIssuer, CiOptions, GithubJob, RunningJob};
@@ -31,6 +35,8 @@ use crate::cloud::FakeCloud;
 use crate::ledger::{Watch, Watched};
 
 pub const AUDIENCE: &str = "https://jitney.test";
+pub const BEATS: &str = "https://jitney.test/beat";
+pub const HOOK_SECRET: &[u8] = b"a hook's secret of some length";
 pub const SCOPE: &str = "object-storage:write@artifacts/releases/";
 
 /// Denies what asks for `forbidden`, and allows the rest.
@@ -57,6 +63,24 @@ impl Decide for FakePolicy {
 
     fn digest(&self) -> &PolicyDigest {
         &self.0
+    }
+}
+
+/// The machine's clock, some seconds ahead.
+#[derive(Default)]
+pub struct AheadClock(AtomicU64);
+
+impl AheadClock {
+    pub fn pass(&self, seconds: u64) {
+        self.0.fetch_add(seconds, Ordering::SeqCst);
+    }
+}
+
+impl Clock for AheadClock {
+    fn now(&self) -> Timestamp {
+        SystemClock
+            .now()
+            .plus(Duration::from_secs(self.0.load(Ordering::SeqCst)))
     }
 }
 
@@ -128,7 +152,13 @@ pub struct World {
     pub http: reqwest::Client,
     pub url: String,
     pub watch: Arc<Watch>,
+    pub clock: Arc<AheadClock>,
+    /// Where the broker tells alarms.
+    pub alarms_at: Option<String>,
+    /// Whether the broker hears webhooks.
+    pub hears_hooks: bool,
     directory: tempfile::TempDir,
+    sockets: tempfile::TempDir,
 }
 
 impl World {
@@ -144,7 +174,11 @@ impl World {
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
             url: String::new(),
             watch: Arc::default(),
+            clock: Arc::default(),
+            alarms_at: None,
+            hears_hooks: true,
             directory: tempfile::tempdir().unwrap(),
+            sockets: tempfile::tempdir().unwrap(),
         };
         world.restart().await;
         world
@@ -157,13 +191,22 @@ impl World {
 
     /// The same, behind a certificate or without one.
     pub async fn restart_with(&mut self, tls: Option<Tls>) {
+        let metrics = Arc::<Metrics>::default();
         let options = BrokerOptions {
-            core: self.core(),
+            core: self.core(&metrics),
             verifier: self.verifier(),
             audit_key: SigningKey::from_seed("jitney.test/audit", &[7; 32]).unwrap(),
             listen: "127.0.0.1:0".parse().unwrap(),
             tls,
             public_url: None,
+            hooks: self.hooks(),
+            metrics,
+            metrics_listen: None,
+            alarms: self
+                .alarms_at
+                .as_ref()
+                .map(|url| Alarms::new(url, HOOK_SECRET).unwrap()),
+            admin_socket: Some(self.socket()),
             lane_pause: Duration::from_millis(50),
         };
         let broker = Broker::start(options).await.unwrap();
@@ -173,6 +216,21 @@ impl World {
 
     pub fn ledger_file(&self) -> PathBuf {
         self.directory.path().join("ledger.db")
+    }
+
+    /// Where operators come in.
+    pub fn socket(&self) -> PathBuf {
+        self.sockets.path().join("jitney.sock")
+    }
+
+    /// A call by an operator.
+    pub async fn operate(&self, method: &str, path: &str, body: &Value) -> Answer {
+        let http = reqwest::Client::builder()
+            .unix_socket(self.socket())
+            .build()
+            .unwrap();
+        let url = format!("http://jitney{path}");
+        read(http.request(method.parse().unwrap(), url).json(body)).await
     }
 
     /// Everything on the ledger's disk, as bytes.
@@ -188,6 +246,17 @@ impl World {
         SqliteLedger::open(&SqliteOptions::at(self.ledger_file())).unwrap()
     }
 
+    fn hooks(&self) -> Hooks {
+        if !self.hears_hooks {
+            return Hooks::default();
+        }
+        let issuer = self.ci.url();
+        Hooks {
+            github: Some(GithubHook::new(&issuer, HOOK_SECRET).unwrap()),
+            gitlab: Some(GitlabHook::new("https://gitlab.test", HOOK_SECRET).unwrap()),
+        }
+    }
+
     fn verifier(&self) -> Verifier {
         let config: IssuerConfig = serde_json::from_value(json!({
             "name": "ci", "url": self.ci.url(), "provider": Provider::GithubActions,
@@ -197,11 +266,12 @@ impl World {
         Verifier::new(Issuers::new(vec![config]).unwrap()).unwrap()
     }
 
-    fn core(&self) -> Core {
+    fn core(&self, metrics: &Arc<Metrics>) -> Core {
         let ledger: Arc<dyn Ledger> = Arc::new(Watched {
             ledger: self.open_ledger(),
             watch: Arc::clone(&self.watch),
         });
+        let ledger: Arc<dyn Ledger> = Arc::new(MeasuredLedger::new(ledger, Arc::clone(metrics)));
         let resource = Resource {
             target: "acme-prod".parse().unwrap(),
             native_id: "fake:artifacts".to_owned(),
@@ -228,7 +298,7 @@ impl World {
                 "object-storage:write".parse().unwrap(),
                 meaning,
             )])),
-            clock: Arc::new(SystemClock),
+            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             stamp: StampKey::new("test".parse().unwrap(), &[3; 32]).unwrap(),
             limits: Limits {
                 answer_within: Duration::from_secs(1),
@@ -270,7 +340,12 @@ impl World {
 
     /// Submits a request for one scope with a fresh token.
     pub async fn submit(&self, scope: &str) -> Answer {
-        let body = json!({ "scopes": [scope], "ttl_seconds": 300 });
+        self.submit_for(scope, 300).await
+    }
+
+    /// The same, for a time.
+    pub async fn submit_for(&self, scope: &str, ttl_seconds: u32) -> Answer {
+        let body = json!({ "scopes": [scope], "ttl_seconds": ttl_seconds });
         self.call("POST", "/v1/requests", Some(&self.token()), Some(body))
             .await
     }

@@ -31,19 +31,29 @@ const UNHEARD_TOLD: u32 = 2;
 /// system nor the job's budget of tokens notices.
 const TOKEN_EVERY: u32 = 4;
 
-/// Where tokens come from that prove the job alive.
+/// Where tokens come from: those that are exchanged for a lease, and those that prove the job alive.
 pub(crate) struct Life {
     pub source: TokenSource,
     pub audience: String,
+    /// Never the other one: what comes with a beat is good for nothing else. Chosen here and not
+    /// by the broker, who could otherwise have tokens minted for whomever it likes.
+    pub beat_audience: String,
 }
 
 impl Life {
-    async fn proof(&self) -> Option<CiToken> {
+    /// A token that proves the job alive, if the CI system gives one.
+    pub(crate) async fn proof(&self) -> Option<CiToken> {
         if !self.source.mints() {
             // The same token again proves nothing.
             return None;
         }
-        self.source.token(&self.audience).await.ok()
+        match self.source.token(&self.beat_audience).await {
+            Ok(token) => Some(token),
+            Err(error) => {
+                tracing::debug!(%error, "no token for a sign of life");
+                None
+            }
+        }
     }
 }
 

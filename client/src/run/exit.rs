@@ -66,6 +66,8 @@ fn for_problem(code: ProblemCode) -> u8 {
         ProblemCode::OverBudget
         | ProblemCode::NotGranted
         | ProblemCode::TryAgain
+        | ProblemCode::Stopped
+        | ProblemCode::Halted
         | ProblemCode::LedgerUnavailable
         | ProblemCode::IssuerUnreachable
         | ProblemCode::TooManyProofs
@@ -97,6 +99,7 @@ fn for_problem(code: ProblemCode) -> u8 {
         | ProblemCode::NotFound
         | ProblemCode::IdempotencyConflict
         | ProblemCode::AtAbsoluteEnd
+        | ProblemCode::NeedsProofOfLife
         | ProblemCode::LeaseEnded => DENIED,
     }
 }

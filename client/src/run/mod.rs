@@ -29,7 +29,7 @@ use core::future::Future;
 use std::ffi::OsString;
 use std::sync::Arc;
 
-use jitney_api::RequestBody;
+use jitney_api::{RequestBody, beat_audience};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -152,7 +152,14 @@ fn wish(options: &RunOptions) -> Result<Wish, Failure> {
         .map_err(|error| Failure::configuration(format!("{error} ({})", error.code())))?;
     Ok(Wish {
         client: Arc::new(client),
-        life: Arc::new(Life { source, audience }),
+        life: Arc::new(Life {
+            source,
+            beat_audience: options
+                .beat_audience
+                .clone()
+                .unwrap_or_else(|| beat_audience(&audience)),
+            audience,
+        }),
         body,
         output: options.output,
         patience: options.patience,

@@ -25,6 +25,8 @@ pub(crate) enum News {
     NotRenewed(String),
     /// The lease on this target cannot be prolonged any further.
     LastSpan(String),
+    /// The lease on this target is not prolonged for a job whose CI mints no tokens while it runs.
+    Unproved(String),
     /// The lease on this target is over.
     Ended {
         /// Where.
@@ -52,6 +54,11 @@ impl News {
             Self::LastSpan(target) => say(&format!(
                 "the lease on `{target}` is at the end that no renewal passes: ask for more time \
                  in the request, or for less work in the job"
+            )),
+            Self::Unproved(target) => say(&format!(
+                "the lease on `{target}` ends 15 minutes after its grant: beyond that the broker \
+                 wants a fresh CI token, and this job has only the one in its file: lease shorter \
+                 commands, each with a `jitney run` of its own"
             )),
             Self::Ended { target, why } => say(&format!("the lease on `{target}` is over: {why}")),
         }

@@ -83,6 +83,9 @@ pub struct RunOptions {
     pub ca_file: Option<PathBuf>,
     /// The audience CI tokens are asked for; absent means the broker's address.
     pub audience: Option<String>,
+    /// The audience of CI tokens that come with signs of life; absent means the audience and
+    /// `/beat`.
+    pub beat_audience: Option<String>,
     /// A file that holds a CI token; absent means that GitHub's runner is asked.
     pub token_file: Option<PathBuf>,
     /// For what: 1 to 16 scopes.
@@ -118,6 +121,7 @@ impl RunOptions {
             broker,
             ca_file: None,
             audience: None,
+            beat_audience: None,
             token_file: None,
             scopes,
             ttl_seconds: None,

@@ -4,10 +4,11 @@
 use core::time::Duration;
 use std::sync::Arc;
 
-use jiff::Timestamp;
-use jitney_api::{ProblemCode, RenewalView};
+use jiff::{SignedDuration, Timestamp};
+use jitney_api::{LeaseView, ProblemCode, RenewalView};
 use tokio::time::{Instant, sleep_until};
 
+use super::beats::Life;
 use super::held::{Held, Serving, Standing};
 use super::news::{News, Reporter};
 use super::options::Output;
@@ -19,12 +20,15 @@ const RENEW_AGAIN: Duration = Duration::from_secs(10);
 const RENEW_AGAIN_MIN: Duration = Duration::from_millis(250);
 /// Two ends that are no further apart are the same.
 const SAME_END: Duration = Duration::from_secs(1);
+/// How long after its grant a lease ends whose job shows no fresh token.
+const UNPROVED: SignedDuration = SignedDuration::from_mins(15);
 /// By how many percent chance may shorten a wait.
 const RENEW_JITTER_PERCENT: u32 = 10;
 
 /// Renews a lease until it is over.
 pub(crate) struct Renewals {
     lease: Arc<Held>,
+    life: Arc<Life>,
     /// When the credential in the command's variables ends; absent when it can be refreshed.
     fixed_until: Option<Timestamp>,
     news: Reporter,
@@ -36,7 +40,7 @@ pub(crate) struct Renewals {
 }
 
 impl Renewals {
-    pub(crate) fn new(lease: Arc<Held>, output: Output, news: Reporter) -> Self {
+    pub(crate) fn new(lease: Arc<Held>, life: Arc<Life>, output: Output, news: Reporter) -> Self {
         let now = Instant::now();
         let fixed_until = match (output, lease.standing()) {
             (Output::Env, Standing::Served(serving)) => Some(serving.expires_at),
@@ -44,6 +48,7 @@ impl Renewals {
         };
         let mut renewals = Self {
             lease,
+            life,
             fixed_until,
             news,
             span: Duration::ZERO,
@@ -103,7 +108,9 @@ impl Renewals {
     /// Whether another renewal may succeed later.
     async fn try_once(&mut self) -> bool {
         self.tried_at = Instant::now();
-        let error = match self.lease.client.renew(&self.lease.id).await {
+        let token = self.life.proof().await;
+        let client = &self.lease.client;
+        let error = match client.renew(&self.lease.id, token.as_ref()).await {
             Ok(view) => return self.renewed(view),
             Err(error) => error,
         };
@@ -112,22 +119,40 @@ impl Renewals {
             return false;
         }
         if error.problem() == Some(ProblemCode::AtAbsoluteEnd) {
-            self.news.tell(News::LastSpan(self.lease.target.clone()));
-            return false;
+            return self.is_the_last_span(News::LastSpan);
+        }
+        if error.problem() == Some(ProblemCode::NeedsProofOfLife) && !self.life.source.mints() {
+            return self.is_the_last_span(News::Unproved);
         }
         self.failed(&error);
         true
     }
 
+    /// Nothing more is to be had. The lease goes on to its end.
+    fn is_the_last_span(&self, news: impl FnOnce(String) -> News) -> bool {
+        self.news.tell(news(self.lease.target.clone()));
+        false
+    }
+
     fn renewed(&mut self, view: RenewalView) -> bool {
         let RenewalView { lease, credential } = view;
-        match Serving::new(credential, &lease) {
-            Some(serving) => {
-                self.lease.now_stands(Standing::Served(Arc::new(serving)));
-                self.failing = false;
-                self.begin_span();
-            }
-            None => self.again_soon(None),
+        let Some(serving) = Serving::new(credential, &lease) else {
+            self.again_soon(None);
+            return true;
+        };
+        let (ends_at, usable_until) = (serving.ends_at, serving.usable_until());
+        self.lease.now_stands(Standing::Served(Arc::new(serving)));
+        self.failing = false;
+        self.begin_span();
+        // The credential now lasts as long as the lease: another would be one more and gain nothing.
+        if usable_until < ends_at {
+            return true;
+        }
+        if lease.absolute_end.parse().ok() == Some(ends_at) {
+            return self.is_the_last_span(News::LastSpan);
+        }
+        if is_bounded(&lease) && !self.life.source.mints() {
+            return self.is_the_last_span(News::Unproved);
         }
         true
     }
@@ -147,6 +172,15 @@ impl Renewals {
         };
         let wait = again(left).max(asked.unwrap_or_default());
         self.next = Instant::now() + jittered(wait, RENEW_JITTER_PERCENT);
+    }
+}
+
+/// Whether the broker gave the lease no more than what it gives without a proof of life.
+fn is_bounded(lease: &LeaseView) -> bool {
+    let parse = |text: &Option<String>| text.as_deref().and_then(|t| t.parse::<Timestamp>().ok());
+    match (parse(&lease.granted_at), parse(&lease.ends_at)) {
+        (Some(granted_at), Some(ends_at)) => ends_at.duration_since(granted_at) == UNPROVED,
+        _ => false,
     }
 }
 

@@ -79,7 +79,8 @@ impl Session {
         for lease in &leases {
             let beats = Beats::new(Arc::clone(lease), Arc::clone(&wish.life), reporter.clone());
             keepers.push(tokio::spawn(beats.beat()));
-            let renewals = Renewals::new(Arc::clone(lease), wish.output, reporter.clone());
+            let life = Arc::clone(&wish.life);
+            let renewals = Renewals::new(Arc::clone(lease), life, wish.output, reporter.clone());
             keepers.push(tokio::spawn(renewals.renew()));
         }
         let session = Self {
@@ -127,7 +128,9 @@ async fn give_back(client: &Client, request: &str) {
 }
 
 async fn ask(wish: &Wish, until: Instant) -> Result<RequestView, CallError> {
-    let Life { source, audience } = wish.life.as_ref();
+    let Life {
+        source, audience, ..
+    } = wish.life.as_ref();
     let left = until.saturating_duration_since(Instant::now());
     let request = wish.client.request(&wish.body, source, audience, left);
     request.await
@@ -224,7 +227,7 @@ async fn renewed(
 ) -> Result<(LeaseView, CredentialView), CallError> {
     let mut pause = Pause::default();
     loop {
-        match client.renew(id).await {
+        match client.renew(id, None).await {
             Ok(view) => return Ok((view.lease, view.credential)),
             Err(error) => {
                 let next = pause.next(error.retry_after());

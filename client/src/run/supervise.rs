@@ -61,6 +61,10 @@ const fn lost(news: &News) -> Option<u8> {
     match news {
         News::Silent => Some(exit::UNREACHABLE),
         News::Ended { .. } => Some(exit::DENIED),
-        News::Lost(_) | News::Heard | News::NotRenewed(_) | News::LastSpan(_) => None,
+        News::Lost(_)
+        | News::Heard
+        | News::NotRenewed(_)
+        | News::LastSpan(_)
+        | News::Unproved(_) => None,
     }
 }

@@ -243,9 +243,10 @@ async fn heartbeat(
     let act = |world: &mut World| {
         let key = world.prove(&broker.url(), &method, &uri, &headers)?;
         let within = world.next_within_seconds;
+        let proves_life = world.proves_life(&headers)?;
         let lease = world.own_lease(&id, &key)?;
         lease.beats += 1;
-        lease.beats_with_token += u32::from(bearer(&headers).is_some());
+        lease.beats_with_token += u32::from(proves_life);
         let view = json!({
             "state": lease.state, "ends_at": lease.ends_at.to_string(),
             "next_within_seconds": within,
@@ -267,13 +268,18 @@ async fn renew(
         if world.at_absolute_end {
             return Err(no(ProblemCode::AtAbsoluteEnd));
         }
-        let ends_at = world.now() + world.ttl;
+        let proves_life = world.proves_life(&headers)?;
+        let (now, ttl, unproved) = (world.now(), world.ttl, world.unproved);
         let lease = world.own_lease(&id, &key)?;
         if lease.state != "active" {
             return Err(no(ProblemCode::LeaseEnded));
         }
         lease.renewals += 1;
-        lease.ends_at = ends_at;
+        lease.renewals_with_token += u32::from(proves_life);
+        lease.ends_at = match unproved {
+            Some(unproved) if !proves_life => lease.granted_at + unproved,
+            _ => now + ttl,
+        };
         let view = json!({
             "lease": world.lease_view(&id), "credential": world.credential_view(&id),
         });
@@ -292,9 +298,14 @@ async fn mint_token(
         if shown != RUNNER_BEARER || query.get("api-version").map(String::as_str) != Some("2.0") {
             return Err(no(ProblemCode::MissingToken));
         }
-        assert_eq!(query["audience"], broker.url());
+        // One is exchanged, the other proves life; neither does for the other's purpose.
+        let kind = match query["audience"].strip_prefix(&broker.url()) {
+            Some("") => "ci",
+            Some("/beat") => "beat",
+            _ => panic!("a token for somebody else: {query:?}"),
+        };
         world.tokens_minted += 1;
-        let value = format!("ci-token-{}", world.tokens_minted);
+        let value = format!("{kind}-token-{}", world.tokens_minted);
         done(StatusCode::OK, &json!({ "value": value }))
     };
     broker.handle("GET /github/token", act).await

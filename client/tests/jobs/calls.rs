@@ -62,7 +62,7 @@ async fn a_lease_lives_its_life() {
         (beat.state, beat.next_within_seconds),
         (LeaseState::Active, 45)
     );
-    let renewal = client.renew(&id).await.unwrap();
+    let renewal = client.renew(&id, None).await.unwrap();
     assert!(!format!("{renewal:?}").contains(CANARY));
     let secret = renewal.credential.fields["secret_access_key"].reveal();
     assert_eq!(secret, format!("{CANARY}-secret-1"));
@@ -73,7 +73,7 @@ async fn a_lease_lives_its_life() {
         (lease.state, lease.why.as_deref()),
         (LeaseState::Ended, Some("released"))
     );
-    let refusal = client.renew(&id).await.unwrap_err();
+    let refusal = client.renew(&id, None).await.unwrap_err();
     assert_eq!(refusal.problem(), Some(ProblemCode::LeaseEnded));
 }
 
@@ -85,7 +85,7 @@ async fn another_key_can_do_nothing_with_a_lease() {
     let id = &view.leases[0].id;
     for refusal in [
         thief.heartbeat(id, None).await.err(),
-        thief.renew(id).await.err(),
+        thief.renew(id, None).await.err(),
         thief.lease(id).await.err(),
         thief.release_request(&view.id, None).await.err(),
     ] {
@@ -162,7 +162,7 @@ async fn what_is_no_broker_is_told_apart() {
     let credential = format!(r#"{{"lease":"{CANARY}","credential":"{CANARY}"}}"#);
     for body in [huge.as_str(), "<html>", "{}", "", &credential] {
         let address = impostor(answer("HTTP/1.1 200 OK", body)).await;
-        let error = client(&address).renew("lease_1").await.unwrap_err();
+        let error = client(&address).renew("lease_1", None).await.unwrap_err();
         assert!(matches!(error, CallError::NotABroker { .. }), "{error:?}");
         assert!(!error.to_string().contains(CANARY), "{error}");
         assert!(!error.may_pass());

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use jitney_api::{Problem, ProblemCode};
 use nix::sys::signal::Signal;
 
 use crate::broker::{Broker, CANARY, Fault};
@@ -255,4 +256,90 @@ async fn a_renewal_that_fails_is_tried_again_before_the_end() {
     run.touch("go");
     let ended = run.end().await;
     assert!(ended.stderr.contains("was not renewed"), "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_renewal_brings_proof_that_the_job_lives() {
+    let broker = Broker::start().await;
+    broker.world().ttl = SignedDuration::from_secs(2);
+    broker.world().unproved = Some(SignedDuration::from_secs(2));
+    let run = Job::new(&broker).sh(&format!("{WAIT} exit 0"));
+    broker
+        .until(|world| world.leases.values().any(|lease| lease.renewals >= 3))
+        .await;
+    {
+        let world = broker.world();
+        let lease = world.only_lease();
+        assert_eq!(lease.renewals_with_token, lease.renewals);
+        assert!(lease.ends_at > lease.granted_at + SignedDuration::from_secs(3));
+        assert_eq!(
+            world.tokens_used.len(),
+            1,
+            "no token of a renewal is exchanged"
+        );
+    }
+    run.touch("go");
+    assert_eq!(run.end().await.code, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_can_prove_nothing_is_told_and_does_not_ask_again() {
+    let broker = Broker::start().await;
+    // As a broker bounds a lease; the credential lasts as long.
+    broker.world().ttl = SignedDuration::from_secs(3);
+    broker.world().unproved = Some(SignedDuration::from_mins(15));
+    let files = tempfile::tempdir().unwrap();
+    let token = files.path().join("token");
+    std::fs::write(&token, "ci-token-of-the-whole-job").unwrap();
+    let run = Job::without_runner(&broker.url())
+        .args(&["--token-file", token.to_str().unwrap()])
+        .sh(&format!("{WAIT} exit 0"));
+    broker
+        .until(|world| world.leases.values().any(|lease| lease.renewals == 1))
+        .await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    {
+        let world = broker.world();
+        let lease = world.only_lease();
+        assert_eq!((lease.renewals, lease.renewals_with_token), (1, 0));
+        assert_eq!((lease.beats_with_token, lease.state), (0, "active"));
+    }
+    run.touch("go");
+    let ended = run.end().await;
+    assert_eq!(ended.code, Some(0));
+    assert!(
+        ended.stderr.contains("ends 15 minutes after its grant"),
+        "{ended:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_for_want_of_proof_is_final_only_where_there_is_none() {
+    let refusal = || Fault::Say(Problem::new(ProblemCode::NeedsProofOfLife, "show a token"));
+    let broker = Broker::start().await;
+    broker.world().ttl = SignedDuration::from_secs(3);
+    broker.fault(RENEW, refusal());
+    let run = Job::new(&broker).sh(&format!("{WAIT} exit 0"));
+    // The token service may have been away for a moment: it is asked again.
+    broker
+        .until(|world| world.leases.values().any(|lease| lease.renewals == 1))
+        .await;
+    run.touch("go");
+    assert!(run.end().await.stderr.contains("show a token"));
+
+    let broker = Broker::start().await;
+    broker.world().ttl = SignedDuration::from_secs(3);
+    broker.fault(RENEW, refusal());
+    let files = tempfile::tempdir().unwrap();
+    let token = files.path().join("token");
+    std::fs::write(&token, "ci-token-of-the-whole-job").unwrap();
+    let run = Job::without_runner(&broker.url())
+        .args(&["--token-file", token.to_str().unwrap()])
+        .sh("sleep 3.5");
+    let ended = run.end().await;
+    assert_eq!(broker.world().count(RENEW), 1);
+    assert!(
+        ended.stderr.contains("ends 15 minutes after its grant"),
+        "{ended:?}"
+    );
 }

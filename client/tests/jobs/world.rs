@@ -38,6 +38,8 @@ pub struct Lease {
     pub beats: u32,
     pub beats_with_token: u32,
     pub renewals: u32,
+    pub renewals_with_token: u32,
+    pub granted_at: Timestamp,
     pub ends_at: Timestamp,
 }
 
@@ -69,6 +71,8 @@ pub struct World {
     pub credential_ttl: SignedDuration,
     pub next_within_seconds: u32,
     pub at_absolute_end: bool,
+    /// How long after its grant a lease ends whose job proves no life; absent: like any other.
+    pub unproved: Option<SignedDuration>,
     /// How far this broker's clock is ahead of the machine's.
     pub clock_ahead: SignedDuration,
 }
@@ -90,6 +94,7 @@ impl Default for World {
             credential_ttl: SignedDuration::from_mins(15),
             next_within_seconds: 45,
             at_absolute_end: false,
+            unproved: None,
             clock_ahead: SignedDuration::ZERO,
         }
     }
@@ -126,7 +131,7 @@ impl World {
         json!({
             "id": id, "request": lease.request, "target": target_of(id), "cloud": "aws",
             "state": lease.state, "scopes": ["object-storage:write@artifacts/"],
-            "handle": format!("jitney-{id}"), "granted_at": self.now().to_string(),
+            "handle": format!("jitney-{id}"), "granted_at": lease.granted_at.to_string(),
             "ends_at": lease.ends_at.to_string(),
             "absolute_end": (self.now() + SignedDuration::from_hours(1)).to_string(),
             "recall": { "kind": "severs", "within_seconds": 10 },
@@ -175,6 +180,7 @@ impl World {
             let lease = Lease {
                 request: id.clone(),
                 state: "active",
+                granted_at: self.now(),
                 ends_at: self.now() + self.ttl,
                 ..Lease::default()
             };
@@ -232,6 +238,15 @@ impl World {
             return Err(no(ProblemCode::ProofReplayed));
         }
         Ok(proof.thumbprint)
+    }
+
+    /// Whether the call shows a token that proves life. Another kind must not come this way.
+    pub fn proves_life(&self, headers: &HeaderMap) -> Result<bool, Box<Problem>> {
+        match bearer(headers) {
+            None => Ok(false),
+            Some(token) if token.starts_with("beat-token-") => Ok(true),
+            Some(_) => Err(no(ProblemCode::BadAudience)),
+        }
     }
 
     pub fn own_lease(&mut self, id: &str, key: &str) -> Result<&mut Lease, Box<Problem>> {

@@ -19,7 +19,7 @@ pub use record::{Record, Recorded, Seal, State, Step};
 
 use crate::adapter::Mark;
 use crate::id::{LeaseId, RequestId};
-use crate::ledger::{CannotRead, CommitError, Ledger, RowId, Transaction};
+use crate::ledger::{CannotRead, CommitError, LeaseFilter, Ledger, RowId, Transaction};
 use crate::plan::LaneId;
 use crate::standing::{self, Standing};
 use crate::time::Timestamp;
@@ -175,6 +175,15 @@ impl Books {
     pub async fn lease(&self, id: LeaseId) -> Result<Option<FoundLease>, CannotRead> {
         let row = self.ledger.row(RowId::Lease(id)).await?;
         row.map(|row| found_lease(&row)).transpose()
+    }
+
+    /// Leases by what they are.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read, or holds something that is not a lease.
+    pub async fn leases(&self, filter: LeaseFilter) -> Result<Vec<FoundLease>, CannotRead> {
+        let rows = self.ledger.leases(filter).await?;
+        rows.iter().map(found_lease).collect()
     }
 
     /// The leases of a request.

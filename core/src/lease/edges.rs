@@ -156,31 +156,75 @@ impl Recorded<Doubtful> {
     }
 }
 
+/// How long after its grant a lease lives at most whose job is known by its beats alone, in
+/// seconds. Whoever took the key away can beat after the job is over.
+pub const UNPROVED_SECONDS: u32 = 900;
+
+/// What is known of the job when its lease is to be prolonged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Life {
+    /// Its CI minted a token for it just now, which it does for no job that is over.
+    Proved,
+    /// Whoever holds the key beats, and nothing more.
+    Unproved,
+}
+
 /// Why a lease cannot be renewed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CannotRenew {
     /// It is at the request's absolute end.
     #[error("the lease ends at {0} and may not be prolonged: the request's time is used up")]
     AtAbsoluteEnd(Timestamp),
+    /// It lived as long as a lease may whose job shows no fresh token.
+    #[error(
+        "the lease was granted more than {} minutes ago, and its job has shown no fresh CI token \
+         for a minute: beat or renew with one that was asked for under the broker's beat audience \
+         (`jitney run` does where the CI mints tokens while a job runs), or ask for another lease",
+        UNPROVED_SECONDS / 60
+    )]
+    NeedsProofOfLife,
+}
+
+impl CannotRenew {
+    /// A stable name for the reason.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::AtAbsoluteEnd(_) => "at_absolute_end",
+            Self::NeedsProofOfLife => "needs_proof_of_life",
+        }
+    }
 }
 
 impl Recorded<Active> {
     /// Raises the end, before the cloud is asked to mint again. The exposure is raised to the
-    /// last moment at which the new credential could work, should its answer be lost.
+    /// last moment at which the new credential could work, should its answer be lost. Without a
+    /// proof of life the end does not pass [`UNPROVED_SECONDS`] after the grant, and what an
+    /// earlier proof gave stays given.
     ///
     /// # Errors
-    /// When the lease already reaches to the request's absolute end.
+    /// When the request's absolute end is reached, or the end of what may be had without a proof.
     pub fn renewing(
         self,
         answer_by: Timestamp,
+        life: Life,
         now: Timestamp,
     ) -> Result<Step<Active>, (Box<Self>, CannotRenew)> {
+        let bound = match life {
+            Life::Proved => self.terms.absolute_end,
+            Life::Unproved => self.granted_at.plus(seconds(UNPROVED_SECONDS)),
+        };
         if now >= self.terms.absolute_end {
             let end = self.terms.absolute_end;
             return Err((Box::new(self), CannotRenew::AtAbsoluteEnd(end)));
         }
+        if now >= bound {
+            return Err((Box::new(self), CannotRenew::NeedsProofOfLife));
+        }
         let ends_at = now
             .plus(seconds(self.terms.ttl_seconds))
+            .min(bound)
+            .max(self.ends_at)
             .min(self.terms.absolute_end);
         let exposed_until = self.exposed_until.max(self.terms.exposed_until(answer_by));
         let lands_by = self.lands_by.max(self.terms.lands_by(answer_by));
@@ -314,6 +358,7 @@ impl Recorded<Revoking> {
             .field("why", why.as_str())
             .field("evidence", evidence.as_str())
             .field("attempts", self.attempts)
+            .field("after_milliseconds", now.since(self.since).as_millis())
             .field_if_known("hold_until", hold_until);
         let hold = hold_until.map(|until| self.terms.hold(until, self.issued_by));
         let outcome = Outcome::Revoked { why, evidence };

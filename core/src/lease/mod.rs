@@ -21,7 +21,7 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use edges::{CannotRenew, Looked, intend};
+pub use edges::{CannotRenew, Life, Looked, UNPROVED_SECONDS, intend};
 
 use crate::audit::{Entry, Event};
 use crate::evidence::{Evidence, Held, Hold};

@@ -243,7 +243,9 @@ fn a_provider_that_asks_for_patience_gets_no_more_than_a_minute() {
 
 #[test]
 fn renewing_raises_the_exposure_before_the_call_and_stops_at_the_absolute_end() {
-    let step = active().renewing(after(520), after(500)).unwrap();
+    let step = active()
+        .renewing(after(520), Life::Proved, after(500))
+        .unwrap();
     assert_eq!(step.next().ends_at(), after(1100));
     let lands_by = 520 + u64::from(LANDS_WITHIN_SECONDS);
     assert_eq!(
@@ -251,9 +253,13 @@ fn renewing_raises_the_exposure_before_the_call_and_stops_at_the_absolute_end() 
         after(lands_by + u64::from(LIVES_SECONDS))
     );
     assert_eq!(step.next().mints(), 2);
-    let late = active().renewing(after(1720), after(1700)).unwrap();
+    let late = active()
+        .renewing(after(1720), Life::Proved, after(1700))
+        .unwrap();
     assert_eq!(late.next().ends_at(), after(1800));
-    let (_, why) = active().renewing(after(1820), after(1800)).unwrap_err();
+    let (_, why) = active()
+        .renewing(after(1820), Life::Proved, after(1800))
+        .unwrap_err();
     assert_eq!(why, CannotRenew::AtAbsoluteEnd(after(1800)));
 }
 

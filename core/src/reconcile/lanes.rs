@@ -132,7 +132,9 @@ impl Lanes {
         passed_at.is_some_and(|at| at <= now && now < at.plus(within))
     }
 
-    pub(super) fn resting_count(&self, now: Timestamp) -> u32 {
+    /// How many lanes are resting because their cloud did not answer.
+    #[must_use]
+    pub fn resting_count(&self, now: Timestamp) -> u32 {
         let resting = |driven: &HashMap<LaneId, Driven>| {
             let lanes = driven.values();
             lanes.filter(|lane| now < lane.not_before).count()

@@ -10,7 +10,7 @@ use crate::evidence::{Evidence, Held, Hold, Revocation};
 use crate::guarantee::{Guarantees, Recall};
 use crate::handle::StampKey;
 use crate::id::RequestId;
-use crate::lease::{Active, Doubtful, Elevating, End, Looked, Terms, intend};
+use crate::lease::{Active, Doubtful, Elevating, End, Life, Looked, Terms, intend};
 use crate::ledger::{Budget, Claim, Fence, Look, OnceUse, Owner, Share, Sheet, SheetAt};
 use crate::plan::{LaneId, Plan};
 use crate::principal::{KeyThumbprint, OnceKey};
@@ -226,7 +226,10 @@ fn nothing_but_ends_may_be_noted() {
 
 #[test]
 fn a_row_in_another_state_keeps_all_of_it_out() {
-    let renewed = active().1.renewing(after(120), after(100)).unwrap();
+    let renewed = active()
+        .1
+        .renewing(after(120), Life::Proved, after(100))
+        .unwrap();
     let alive = active().1.alive(after(30));
     let evidence = Evidence::Expired { at: after(2000) };
     let evident = Revocation::Evident {
@@ -365,7 +368,9 @@ fn what_became_of_an_end_that_the_ledger_has_is_written_over_it() {
 #[test]
 fn what_a_renewal_exposed_in_the_meantime_is_not_forgotten() {
     let (_, lease) = active();
-    let stored = of(lease.renewing(after(520), after(500)).unwrap());
+    let stored = of(lease
+        .renewing(after(520), Life::Proved, after(500))
+        .unwrap());
     let (_, notes) = life();
     let Merging::Write { row, .. } = merged(Some(&stored.0.rows[0]), &notes[..1]) else {
         panic!("the stored lease is active");

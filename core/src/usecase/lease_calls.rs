@@ -8,7 +8,7 @@ use crate::catalogue::resolve;
 use crate::credential::Credential;
 use crate::decision::{Question, Verdict};
 use crate::id::{LeaseId, RequestId};
-use crate::lease::{Active, End, Terms};
+use crate::lease::{Active, End, Life, Terms};
 use crate::ledger::{CommitError, Transaction};
 use crate::principal::{JobKey, KeyThumbprint};
 use crate::refusal::Refusal;
@@ -17,6 +17,8 @@ use crate::time::Timestamp;
 
 /// How often a call is tried again when somebody else changed the lease in between.
 const ATTEMPTS_MAX: u32 = 4;
+/// How old a token may be that proves its job alive.
+const PROOF_OF_LIFE: Duration = Duration::from_secs(60);
 
 /// How the caller showed that the lease is theirs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,6 +108,34 @@ impl Core {
         })
     }
 
+    /// Hears that the job itself lives: its CI minted a token for it at `minted_at`. A token says
+    /// that of the moment it was minted, not of the one it arrives, so shown again it says no more.
+    ///
+    /// # Errors
+    /// `not_found` when the lease is not of this job.
+    pub async fn prove_life(
+        &self,
+        id: LeaseId,
+        job: &JobKey,
+        minted_at: Timestamp,
+    ) -> Result<(), Refusal> {
+        let lease = self.lease(id, &Proof::Job(job.clone())).await?;
+        if matches!(lease, FoundLease::Active(_)) {
+            // A CI whose clock is ahead must not prove what is still to come.
+            self.pulse.prove(id, minted_at.min(self.clock.now()));
+        }
+        Ok(())
+    }
+
+    fn life(&self, id: LeaseId, now: Timestamp) -> Life {
+        let proved_at = self.pulse.proved_at(id);
+        if proved_at.is_some_and(|at| now < at.plus(PROOF_OF_LIFE)) {
+            Life::Proved
+        } else {
+            Life::Unproved
+        }
+    }
+
     /// Gives a lease back. Doing so again changes nothing.
     ///
     /// # Errors
@@ -160,7 +190,11 @@ impl Core {
 
     /// Ends a lease, also when somebody changes it at the same moment: a renewal that came first
     /// must not keep alive what was to end.
-    async fn end_for_sure(&self, lease: FoundLease, why: End) -> Result<FoundLease, CommitError> {
+    pub(super) async fn end_for_sure(
+        &self,
+        lease: FoundLease,
+        why: End,
+    ) -> Result<FoundLease, CommitError> {
         let id = lease.terms().id;
         let mut ended = self.end(lease, why).await;
         for _ in 1..ATTEMPTS_MAX {
@@ -190,8 +224,8 @@ impl Core {
     /// handle. The policy is asked again with what is known of the job.
     ///
     /// # Errors
-    /// `lease_ended`, `at_absolute_end`, `denied`, a cloud's fault, or a ledger that cannot be
-    /// used. The lease is then as it was, or at worst believed to live longer than it does.
+    /// `lease_ended`, `at_absolute_end`, `needs_proof_of_life`, `denied`, a cloud's fault, or a
+    /// ledger that cannot be used. The lease is then as it was, or at worst believed to live longer than it does.
     pub async fn renew(
         &self,
         id: LeaseId,
@@ -204,8 +238,8 @@ impl Core {
         let standing = self.standing_permits(&active).await?;
         let now = self.clock.now();
         let step = active
-            .renewing(self.answer_by(now), now)
-            .map_err(|(_, why)| Refusal::new("at_absolute_end", why.to_string()))?;
+            .renewing(self.answer_by(now), self.life(id, now), now)
+            .map_err(|(_, why)| Refusal::new(why.code(), why.to_string()))?;
         let raised = self
             .recorded_under(step, Transaction::default(), &standing)
             .await?;

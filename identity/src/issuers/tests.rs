@@ -215,3 +215,43 @@ fn names_and_urls_are_unique_and_few() {
             .contains("more than 64")
     );
 }
+
+#[test]
+fn signs_of_life_have_an_audience_of_their_own() {
+    let beats = |changes: &[(&str, Value)]| {
+        let table = table(&[config(changes)]).map_err(|error| error.to_string())?;
+        let issuer = table
+            .choose("https://token.actions.githubusercontent.com")
+            .unwrap();
+        Ok::<_, String>(issuer.beat_audience.clone())
+    };
+    let own = |audience: &str| Ok(Some(audience.to_owned()));
+    assert_eq!(beats(&[]), own("https://jitney.acme.example/beat"));
+    let slash = ("audience", json!("https://jitney.acme.example/"));
+    assert_eq!(beats(&[slash]), own("https://jitney.acme.example/beat"));
+    let other = ("beat_audience", json!("https://alive.acme.example"));
+    assert_eq!(
+        beats(std::slice::from_ref(&other)),
+        own("https://alive.acme.example")
+    );
+    let stale = ("fresh_tokens", json!(false));
+    assert_eq!(beats(std::slice::from_ref(&stale)), Ok(None));
+    for (bad, part) in [
+        (
+            vec![("beat_audience", json!("https://jitney.acme.example"))],
+            "is also `audience`",
+        ),
+        (
+            vec![("beat_audience", json!("beats"))],
+            "`beat_audience` is `beats`",
+        ),
+        (
+            vec![("beat_audience", json!("https://github.com/acme"))],
+            "gives to every job",
+        ),
+        (vec![other, stale], "of no use"),
+    ] {
+        let refused = beats(&bad).unwrap_err();
+        assert!(refused.contains(part), "{refused}");
+    }
+}

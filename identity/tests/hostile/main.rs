@@ -7,7 +7,9 @@
     clippy::indexing_slicing
 )]
 
+mod beats;
 mod fetching;
+mod hooks;
 mod issuer;
 mod jobs;
 mod mint;

@@ -14,7 +14,9 @@ use jitney_core::evidence::{Evidence, Hold, Revocation};
 use jitney_core::fault::Fault;
 use jitney_core::handle::StampKey;
 use jitney_core::id::{LeaseId, RequestId};
-use jitney_core::lease::{self, Active, Elevating, End, Ended, Looked, Outcome, Revoking, Terms};
+use jitney_core::lease::{
+    self, Active, Elevating, End, Ended, Life, Looked, Outcome, Revoking, Terms,
+};
 use jitney_core::ledger::{Ledger, Owner};
 use jitney_core::plan::{LaneId, Order};
 use jitney_core::principal::{Job, JobKey, KeyThumbprint};
@@ -172,7 +174,9 @@ impl Scribe {
     /// When any of it does not go through.
     pub async fn renew(&self, adapter: &dyn Adapter, taken_before: Taken) -> Result<Taken, String> {
         let now = self.now();
-        let renewing = taken_before.lease.renewing(now.plus(ANSWER_WITHIN), now);
+        let renewing = taken_before
+            .lease
+            .renewing(now.plus(ANSWER_WITHIN), Life::Proved, now);
         let lease = self
             .record(renewing.map_err(|(_, cannot)| cannot.to_string())?)
             .await?;

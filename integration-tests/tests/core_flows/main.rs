@@ -10,6 +10,7 @@
 )]
 
 mod crashes;
+mod ends;
 mod granting;
 mod hands;
 mod ledger_faults;

@@ -4,12 +4,13 @@
 use jitney_core::audit::Event;
 use jitney_core::books::FoundLease;
 use jitney_core::decision::Verdict;
+use jitney_core::id::LeaseId;
 use jitney_core::lease::End;
 use jitney_core::ledger::CommitError;
 use jitney_core::time::Timestamp;
-use jitney_core::usecase::Ask;
+use jitney_core::usecase::{Ask, Core};
 use jitney_integration_tests::fake_cloud::{MintMishap, SESSION_LIFE, SETTLE};
-use jitney_integration_tests::fixtures::{PROD, START, World, proof};
+use jitney_integration_tests::fixtures::{PROD, PROD_SCOPE, START, World, ask, proof};
 use std::sync::Arc;
 
 use crate::ports::{Around, BadCommit, broker_with};
@@ -23,7 +24,7 @@ fn long_wish() -> Ask {
     }
 }
 
-async fn ends_at(world: &World, lease: jitney_core::id::LeaseId) -> Timestamp {
+async fn ends_at(world: &World, lease: LeaseId) -> Timestamp {
     match world.lease(lease).await {
         FoundLease::Active(active) => active.ends_at(),
         other => panic!("expected an active lease, got {other:?}"),
@@ -38,6 +39,7 @@ async fn a_renewal_is_in_the_ledger_first_and_one_release_ends_both_credentials(
     let (lease, first) = grant.only();
     assert_eq!(ends_at(&world, lease).await, START.plus(seconds(900)));
     world.clock.pass(seconds(30));
+    prove_life(&world, &core, lease).await;
     // The cloud asked the ledger when it minted: `must_keep_promises` would see a late raise.
     let (_, second) = secret(core.renew(lease, &proof("key")).await.unwrap());
     assert_eq!(ends_at(&world, lease).await, START.plus(seconds(930)));
@@ -53,6 +55,84 @@ async fn a_renewal_is_in_the_ledger_first_and_one_release_ends_both_credentials(
     world.live_out(&core).await;
 }
 
+/// The job `1`'s CI mints a token for it now.
+async fn prove_life(world: &World, core: &Core, lease: LeaseId) {
+    let job = ask("1", "1", "key", &[PROD_SCOPE]).principal.job.key;
+    core.prove_life(lease, &job, world.now()).await.unwrap();
+}
+
+#[tokio::test]
+async fn without_proof_of_life_a_lease_is_renewed_to_15_minutes_after_its_grant() {
+    let (world, _folder) = world();
+    let core = world.broker("a");
+    let grant = submit(
+        &core,
+        Ask {
+            ttl_seconds: Some(3600),
+            ..wish()
+        },
+    )
+    .await;
+    let (lease, _) = grant.only();
+    let bound = START.plus(seconds(900));
+    world.clock.pass(seconds(600));
+    // An answer may have been lost, so there is another credential; no more time.
+    core.renew(lease, &proof("key")).await.unwrap();
+    assert_eq!(ends_at(&world, lease).await, bound);
+    assert_eq!(world.cloud(PROD).mint_calls(), 2);
+
+    prove_life(&world, &core, lease).await;
+    core.renew(lease, &proof("key")).await.unwrap();
+    assert_eq!(ends_at(&world, lease).await, START.plus(seconds(1500)));
+    // What was given is not taken back when the next proof is late.
+    world.clock.pass(seconds(60));
+    core.renew(lease, &proof("key")).await.unwrap();
+    assert_eq!(ends_at(&world, lease).await, START.plus(seconds(1500)));
+    world.clock.set(bound);
+    let refusal = core.renew(lease, &proof("key")).await.unwrap_err();
+    assert_eq!(refusal.code, "needs_proof_of_life");
+    assert_eq!(world.cloud(PROD).mint_calls(), 4);
+    prove_life(&world, &core, lease).await;
+    core.renew(lease, &proof("key")).await.unwrap();
+    assert_eq!(ends_at(&world, lease).await, START.plus(seconds(1800)));
+    world.live_out(&core).await;
+}
+
+#[tokio::test]
+async fn a_proof_of_life_counts_from_its_minting_for_a_minute_and_for_its_own_job() {
+    let (world, _folder) = world();
+    let core = world.broker("a");
+    let grant = submit(
+        &core,
+        Ask {
+            ttl_seconds: Some(3600),
+            ..wish()
+        },
+    )
+    .await;
+    let (lease, _) = grant.only();
+    world.clock.pass(seconds(880));
+    let job = |id: &str| ask(id, "1", "key", &[PROD_SCOPE]).principal.job.key;
+    let foreign = core.prove_life(lease, &job("2"), world.now()).await;
+    assert_eq!(foreign.unwrap_err().code, "not_found");
+    let code = async |minted_at: Timestamp| {
+        core.prove_life(lease, &job("1"), minted_at).await.unwrap();
+        let end = ends_at(&world, lease).await;
+        core.renew(lease, &proof("key")).await.unwrap();
+        ends_at(&world, lease).await > end
+    };
+    // A token that was kept, however often it is shown, and one of a clock that is ahead.
+    assert!(!code(world.now().minus(seconds(60))).await);
+    assert!(!code(world.now().minus(seconds(60))).await);
+    assert!(code(world.now().plus(seconds(3000))).await);
+    let end = ends_at(&world, lease).await;
+    world.clock.pass(seconds(60));
+    let refusal = core.renew(lease, &proof("key")).await.unwrap_err();
+    assert_eq!(refusal.code, "needs_proof_of_life");
+    assert_eq!(ends_at(&world, lease).await, end);
+    world.live_out(&core).await;
+}
+
 #[tokio::test]
 async fn a_renewal_never_passes_the_absolute_end() {
     let (world, _folder) = world();
@@ -60,6 +140,7 @@ async fn a_renewal_never_passes_the_absolute_end() {
     let grant = submit(&core, long_wish()).await;
     let (lease, _) = grant.only();
     world.clock.pass(seconds(600));
+    prove_life(&world, &core, lease).await;
     core.renew(lease, &proof("key")).await.unwrap();
     assert_eq!(ends_at(&world, lease).await, START.plus(seconds(1000)));
     world.clock.set(START.plus(seconds(1000)));

@@ -1,5 +1,6 @@
 //! The ledger port, put together from the writer and the readers.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -90,6 +91,11 @@ impl Ledger for SqliteLedger {
         self.readers
             .read(move |file| read::leases(file, &filter))
             .await
+    }
+
+    async fn count_open(&self) -> Result<BTreeMap<String, u64>, CannotRead> {
+        let counts = self.readers.read(read::count_open).await?;
+        Ok(counts.into_iter().collect())
     }
 
     async fn sheet(&self, name: &str) -> Result<Option<Sheet>, CannotRead> {

@@ -1,0 +1,221 @@
+//! `jitney doctor`: looks at everything an operator can have set up wrongly, one line each, with
+//! what to change. What cannot be looked at is said, and is not taken for well.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use jitney_api::admin::StatusView;
+use jitney_api::paths;
+use jitney_aws::{Examination, Identities, examine};
+use jitney_broker::SystemClock;
+
+use crate::arguments::ConfigurationFile;
+use crate::configuration::{self, CloudTarget, Configuration};
+use crate::failure::{Failure, UNWELL};
+use crate::operators::Operators;
+use crate::terminal::{inline, say};
+use crate::{keys, wiring};
+
+/// A clock that is further off than this makes lost calls land when nobody expects them: nothing is
+/// minted then.
+const SKEW_SECONDS_MAX: u64 = 60;
+/// A clock that is further off than this should be looked after.
+const SKEW_SECONDS_WELL: u64 = 5;
+
+/// What was found in one place.
+enum Finding {
+    Well(String),
+    /// With what to change.
+    Wrong(String),
+    NotLookedAt(String),
+}
+
+impl Finding {
+    /// What a check that can fail came to.
+    fn of<T>(outcome: Result<T, Failure>, well: impl FnOnce(T) -> String) -> Self {
+        match outcome {
+            Ok(value) => Self::Well(well(value)),
+            Err(failure) => Self::Wrong(failure.to_string()),
+        }
+    }
+}
+
+/// What was found so far.
+#[derive(Default)]
+struct Report {
+    wrong: u32,
+}
+
+impl Report {
+    fn line(&mut self, place: &str, finding: &Finding) -> Result<(), Failure> {
+        let (word, told) = match finding {
+            Finding::Well(told) => ("ok", told),
+            Finding::Wrong(told) => ("WRONG", told),
+            Finding::NotLookedAt(told) => ("?", told),
+        };
+        self.wrong += u32::from(matches!(finding, Finding::Wrong(_)));
+        say(&format!("{word:5}  {place:24}  {}", inline(told)))
+    }
+}
+
+/// Runs the command.
+pub async fn doctor(file: ConfigurationFile) -> Result<u8, Failure> {
+    let mut report = Report::default();
+    let read = configuration::read(&file.config, std::env::vars());
+    let configuration = match read {
+        Ok(configuration) => configuration,
+        Err(failure) => {
+            report.line("configuration", &Finding::Wrong(failure.to_string()))?;
+            let rest = "everything else is named in the configuration";
+            report.line("the rest", &Finding::NotLookedAt(rest.to_owned()))?;
+            return Ok(UNWELL);
+        }
+    };
+    let name = configuration.file.display().to_string();
+    report.line("configuration", &Finding::Well(name))?;
+    look_at_files(&configuration, &mut report)?;
+    report.line("ledger", &ledger(&configuration).await)?;
+    for (name, target) in &configuration.targets {
+        let CloudTarget::Aws(account) = target;
+        let place = format!("target {name}");
+        match Identities::of(account) {
+            Err(error) => report.line(&place, &Finding::Wrong(error.to_string()))?,
+            Ok(identities) => {
+                let found = examine(account, &identities, Arc::new(SystemClock)).await;
+                look_at_target(&place, &found, &mut report)?;
+            }
+        }
+    }
+    look_at_broker(&configuration, &mut report).await?;
+    Ok(if report.wrong == 0 { 0 } else { UNWELL })
+}
+
+fn look_at_files(configuration: &Configuration, report: &mut Report) -> Result<(), Failure> {
+    let read = keys::read(&configuration.keys, &configuration.installation);
+    let told = |_| "both are there, for their owner alone".to_owned();
+    report.line("keys", &Finding::of(read, told))?;
+    let secrets = [
+        (
+            "TLS key",
+            configuration.broker.tls.as_ref().map(|tls| &tls.key_file),
+        ),
+        (
+            "webhook secret, GitHub",
+            configuration
+                .webhooks
+                .github
+                .as_ref()
+                .map(|h| &h.secret_file),
+        ),
+        (
+            "webhook secret, GitLab",
+            configuration
+                .webhooks
+                .gitlab
+                .as_ref()
+                .map(|h| &h.secret_file),
+        ),
+        ("alarm secret", configuration.alarms.secret_file.as_ref()),
+    ];
+    for (place, file) in secrets {
+        if let Some(file) = file {
+            let told = |_| "for its owner alone".to_owned();
+            report.line(place, &Finding::of(keys::secret_file(file), told))?;
+        }
+    }
+    let told = |()| "they load".to_owned();
+    report.line(
+        "policies",
+        &Finding::of(wiring::check_policies(configuration), told),
+    )?;
+    let told = |()| "every row holds together".to_owned();
+    report.line(
+        "issuers",
+        &Finding::of(wiring::check_issuers(configuration), told),
+    )
+}
+
+/// The ledger as it lies there. Whoever can write it can forget leases.
+async fn ledger(configuration: &Configuration) -> Finding {
+    let path = &configuration.ledger.path;
+    if !path.exists() {
+        let told = format!(
+            "`{}` is not there; the first start makes it",
+            path.display()
+        );
+        return Finding::NotLookedAt(told);
+    }
+    if let Some(wrong) = open_to_others(path) {
+        return Finding::Wrong(wrong);
+    }
+    let reader = match wiring::ledger_to_read(path) {
+        Ok(reader) => reader,
+        Err(failure) => return Finding::Wrong(failure.to_string()),
+    };
+    match reader.frontier().await {
+        Ok(frontier) => Finding::Well(format!("{} audit entries", frontier.size())),
+        Err(error) => Finding::Wrong(error.to_string()),
+    }
+}
+
+fn open_to_others(path: &Path) -> Option<String> {
+    let mode = std::fs::metadata(path).ok()?.mode();
+    (mode & 0o022 != 0).then(|| {
+        format!(
+            "`{}` can be written by others (mode {:03o}): run `chmod go-w` on it",
+            path.display(),
+            mode & 0o777
+        )
+    })
+}
+
+fn look_at_target(place: &str, found: &Examination, report: &mut Report) -> Result<(), Failure> {
+    for (role, who) in [("granter", &found.granter), ("revoker", &found.revoker)] {
+        let finding = match who {
+            Ok(arn) => Finding::Well(format!("{role} is `{arn}`")),
+            Err(why) => Finding::Wrong(format!(
+                "the {role} is not known to AWS, or is the wrong one: {why}; look at the target's \
+                 `credentials`"
+            )),
+        };
+        report.line(place, &finding)?;
+    }
+    let finding = match found.skew.map(|skew| skew.as_secs()) {
+        None => Finding::NotLookedAt("clock: AWS did not answer".to_owned()),
+        Some(seconds) if seconds > SKEW_SECONDS_MAX => Finding::Wrong(format!(
+            "clock: {seconds} s from AWS's, and beyond {SKEW_SECONDS_MAX} s nothing is granted: \
+             set up NTP"
+        )),
+        Some(seconds) if seconds > SKEW_SECONDS_WELL => Finding::Wrong(format!(
+            "clock: {seconds} s from AWS's; tokens and proofs will be refused soon: set up NTP"
+        )),
+        Some(_) => Finding::Well("clock: as AWS's".to_owned()),
+    };
+    report.line(place, &finding)
+}
+
+async fn look_at_broker(configuration: &Configuration, report: &mut Report) -> Result<(), Failure> {
+    let operators = Operators::of(configuration)?;
+    let status = match operators.ask::<StatusView>(paths::admin::STATUS).await {
+        Ok(status) => status,
+        Err(failure) => {
+            let told = format!("{failure}; so halt, orders and stuck leases are not known");
+            return report.line("broker", &Finding::NotLookedAt(told));
+        }
+    };
+    let granting = match &status.halted {
+        None => Finding::Well("it grants".to_owned()),
+        Some(why) => Finding::Wrong(format!("it does not grant: {why}")),
+    };
+    report.line("broker", &granting)?;
+    let stuck = match status.stuck.first() {
+        None => Finding::Well("no revocation is overdue".to_owned()),
+        Some(worst) => Finding::Wrong(format!(
+            "{} revocations are overdue, `{}` on `{}` is exposed until {}: its target does not \
+             answer or refuses; see `jitney status` and the log",
+            status.stuck_count, worst.lease, worst.target, worst.exposed_until
+        )),
+    };
+    report.line("revocations", &stuck)
+}
