@@ -32,6 +32,9 @@ pub fn start(format: LogFormat, of_a_broker: bool) {
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // A line that cannot be written is lost. Told on the same standard error it would be a
+        // panic, and a full disk that also holds the log would end the broker.
+        .log_internal_errors(false)
         .with_ansi(false);
     // A second start finds the first one's log in place, which is as good.
     match format {

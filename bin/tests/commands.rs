@@ -252,6 +252,29 @@ fn the_example_starts_as_it_stands_and_stops_when_it_is_told() {
     assert_eq!(broker.code_within(Duration::from_secs(20)), Some(0));
 }
 
+/// A disk that is full often holds the log as well.
+#[test]
+fn a_log_that_cannot_be_written_does_not_end_the_broker() {
+    let examples = Examples::new().on_loopback().with_keys();
+    let full = fs::OpenOptions::new().write(true).open("/dev/full");
+    let child = jitney(&["serve", "--config", &examples.config()])
+        .env("JITNEY__BROKER__LISTEN", "127.0.0.1:0")
+        .stderr(full.unwrap())
+        .spawn()
+        .unwrap();
+    let mut broker = Running { child, lines: None };
+    let since = Instant::now();
+    while !examples.path("jitney.db-wal").exists() {
+        assert!(
+            since.elapsed() < Duration::from_secs(20),
+            "it never opened its ledger"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    broker.tell(Signal::SIGTERM);
+    assert_eq!(broker.code_within(Duration::from_secs(20)), Some(0));
+}
+
 #[test]
 fn a_ledger_that_is_not_there_is_not_made_by_looking() {
     let examples = Examples::new().with_keys();

@@ -4,4 +4,5 @@
 pub mod adapter_laws;
 pub mod fake_cloud;
 pub mod fixtures;
+pub mod kills;
 pub mod ledger_laws;

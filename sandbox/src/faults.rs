@@ -92,6 +92,11 @@ impl Faults {
         self.lock().push(fault);
     }
 
+    /// Disarms everything, and arms these.
+    pub fn set(&self, faults: Vec<Fault>) {
+        *self.lock() = faults;
+    }
+
     /// Disarms everything.
     pub fn clear(&self) {
         self.lock().clear();

@@ -1,6 +1,6 @@
-//! What the cloud saw: one entry per call, also for those that were refused, lost or late.
+//! What the cloud saw: one entry per call, also for those that were refused, lost or late; and what it is seeing.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
@@ -23,6 +23,10 @@ pub struct Entry {
     /// Real time when handling ended; a late call ends long after its connection.
     #[serde(with = "crate::time_text")]
     pub finished: Timestamp,
+    /// Real time from which nobody waits for the call any more: it was handled, and its answer, if there is one,
+    /// was given. Between arrival and this the call was under way.
+    #[serde(with = "crate::time_text")]
+    pub answered: Timestamp,
     /// `sts`, `iam` or `s3`.
     pub service: String,
     /// The operation, as `AssumeRole`.
@@ -43,6 +47,33 @@ pub struct Entry {
     pub request_id: String,
 }
 
+/// A call that has arrived and is not over: it waits to be handled, or its answer is held back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnderWay {
+    /// `sts`, `iam` or `s3`.
+    pub service: String,
+    /// The operation, as `AssumeRole`.
+    pub action: String,
+    /// What it is about: a role, or `bucket/key`.
+    pub resource: String,
+    /// Real time of arrival.
+    #[serde(with = "crate::time_text")]
+    pub arrived: Timestamp,
+}
+
+/// Keeps a call under way until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Stay {
+    journal: Journal,
+    number: u64,
+}
+
+impl Drop for Stay {
+    fn drop(&mut self) {
+        self.journal.lock().under_way.remove(&self.number);
+    }
+}
+
 /// The entries so far. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Journal {
@@ -53,6 +84,8 @@ pub struct Journal {
 struct Kept {
     entries: VecDeque<Entry>,
     written: u64,
+    under_way: BTreeMap<u64, UnderWay>,
+    arrivals: u64,
 }
 
 impl Journal {
@@ -64,6 +97,20 @@ impl Journal {
         if kept.entries.len() > ENTRIES_MAX {
             kept.entries.pop_front();
         }
+    }
+
+    pub(crate) fn arrives(&self, call: UnderWay) -> Stay {
+        let mut kept = self.lock();
+        kept.arrivals += 1;
+        let number = kept.arrivals;
+        kept.under_way.insert(number, call);
+        let journal = self.clone();
+        Stay { journal, number }
+    }
+
+    /// The calls under way, oldest first.
+    pub fn under_way(&self) -> Vec<UnderWay> {
+        self.lock().under_way.values().cloned().collect()
     }
 
     /// Every entry that is kept, oldest first.
@@ -78,7 +125,9 @@ impl Journal {
     }
 
     pub(crate) fn clear(&self) {
-        *self.lock() = Kept::default();
+        let mut kept = self.lock();
+        kept.entries.clear();
+        kept.written = 0;
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Kept> {
@@ -106,6 +155,7 @@ mod tests {
                 at,
                 arrived: at,
                 finished: at,
+                answered: at,
                 service: String::new(),
                 action: String::new(),
                 caller: String::new(),

@@ -18,4 +18,4 @@ mod time_text;
 pub use aws::{AwsOptions, AwsSandbox, SessionInfo, StartError};
 pub use clock::SandboxClock;
 pub use faults::{Fault, FaultKind, Faults};
-pub use journal::{Entry, Journal};
+pub use journal::{Entry, Journal, UnderWay};

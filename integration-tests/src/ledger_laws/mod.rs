@@ -221,7 +221,7 @@ pub const LAWS: &[Law] = &laws![
     durability::what_was_acknowledged_survives =
         "what was acknowledged is there when the store is opened again",
     durability::epochs_and_claims_survive =
-        "claims of lanes, claims of names and budgets hold when the store is opened again",
+        "epochs, claims of names and budgets hold when the store is opened again",
     durability::a_caller_who_is_gone_leaves_no_half =
         "a commit whose caller is gone is applied whole or not at all",
     durability::what_was_acknowledged_can_be_read_at_once =

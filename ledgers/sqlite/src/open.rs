@@ -184,11 +184,21 @@ pub(crate) fn open(options: &SqliteOptions) -> Result<Opened, CannotOpen> {
     if let Some(reason) = head.contradiction(&connection).map_err(failed)? {
         return Err(CannotOpen::Damaged { path, reason });
     }
+    free_lanes(&connection).map_err(failed)?;
     Ok(Opened {
         place,
         connection,
         head,
     })
+}
+
+/// Frees the lanes. Having the file's lock proves that whoever claimed them is gone: nobody needs
+/// to wait for their claims to run out, and leases are taken back at once after a crash. Epochs
+/// stay, so that the next claim is told from theirs.
+fn free_lanes(connection: &Connection) -> Result<(), rusqlite::Error> {
+    connection
+        .execute("UPDATE lanes SET until = 0 WHERE until > 0", [])
+        .map(|_| ())
 }
 
 /// A connection for reading only.

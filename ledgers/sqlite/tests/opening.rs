@@ -7,8 +7,10 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
+use jitney_core::adapter::Epoch;
 use jitney_core::audit::{Entry, Event};
-use jitney_core::ledger::{Ledger, Transaction};
+use jitney_core::ledger::{CommitError, Fence, Ledger, Transaction};
+use jitney_core::plan::LaneId;
 use jitney_core::time::Timestamp;
 use jitney_ledger_sqlite::{CannotOpen, SQLITE_VERSION_MIN, SqliteLedger, SqliteOptions};
 use rusqlite::Connection;
@@ -94,6 +96,38 @@ async fn a_second_broker_is_refused_while_the_first_one_runs() {
     assert_eq!(say(&first).await, 2);
     drop(first);
     assert_eq!(say(&open(&link).unwrap()).await, 3);
+}
+
+/// The lock proves that the process before is dead: its lanes do not wait for its claims to run
+/// out. A call of it that is still on its way to a cloud has the lower epoch.
+#[tokio::test]
+async fn the_lanes_of_a_process_that_is_gone_are_free_and_their_epochs_grow() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let lane = LaneId {
+        target: "prod".parse().unwrap(),
+        name: "role/a".to_owned(),
+    };
+    let now = Timestamp::from_seconds(1_000);
+    let until = Timestamp::from_seconds(1_008);
+    for life in 1..=3 {
+        let ledger = open(&path).unwrap();
+        let hand = format!("hand {life}");
+        let claimed = ledger.claim_lane(&lane, &hand, now, until).await.unwrap();
+        assert_eq!(claimed, Some(Epoch(life)));
+        let again = ledger.claim_lane(&lane, "another", now, until).await;
+        assert_eq!(again.unwrap(), None, "a living hand keeps its lane");
+        let fence = Fence {
+            lane: lane.clone(),
+            epoch: Epoch(life - 1),
+        };
+        let late = Transaction {
+            fences: vec![fence.clone()],
+            ..Transaction::default()
+        };
+        let refused = ledger.commit(late).await.unwrap_err();
+        assert_eq!(refused, CommitError::Fenced(fence));
+    }
 }
 
 #[tokio::test]

@@ -3,10 +3,11 @@
 //! | call | what it does |
 //! |---|---|
 //! | `GET /_sandbox/journal` | every call so far |
+//! | `GET /_sandbox/under-way` | the calls that have arrived and are not over |
 //! | `GET /_sandbox/sessions` | every session that was given out |
 //! | `GET /_sandbox/status` | clock, options, limits, armed faults, root keys |
 //! | `POST /_sandbox/clock` | `offset_seconds`, `advance_seconds`, `wire_offset_seconds` |
-//! | `POST /_sandbox/faults` | arms a fault; `DELETE` disarms all |
+//! | `POST /_sandbox/faults` | arms a fault; `DELETE` disarms all; `PUT` arms a list in place of all |
 //! | `POST /_sandbox/options` | `ignore_deny`, `iam_lag_seconds`, `limits` |
 //! | `POST /_sandbox/would-allow` | `session`, `action`, `resource`: what would be decided now |
 //! | `POST /_sandbox/reset` | back to the estate |
@@ -63,11 +64,16 @@ pub(crate) fn answer(cloud: &Cloud, call: &Call) -> Option<Answer> {
             "entries": cloud.journal.entries(),
             "forgotten": cloud.journal.forgotten(),
         })),
+        (&Method::GET, "under-way") => Ok(json!({ "calls": cloud.journal.under_way() })),
         (&Method::GET, "sessions") => Ok(sessions(cloud)),
         (&Method::GET, "status") => Ok(status(cloud)),
         (&Method::POST, "clock") => read(call).map(|order| set_clock(cloud, &order)),
         (&Method::POST, "faults") => read::<Fault>(call).map(|fault| {
             cloud.faults.arm(fault);
+            status(cloud)
+        }),
+        (&Method::PUT, "faults") => read(call).map(|faults| {
+            cloud.faults.set(faults);
             status(cloud)
         }),
         (&Method::DELETE, "faults") => {

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use crate::connection::Wire;
 use crate::faults::FaultKind;
-use crate::journal::Entry;
+use crate::journal::{Entry, Stay, UnderWay};
 
 use super::authenticate::refused_signature;
 use super::authority::Standing;
@@ -70,7 +70,11 @@ struct Visit {
     action: String,
     claimed: Result<Option<ClaimedSignature>, sigv4::Refusal>,
     arrived: Timestamp,
+    /// How long its answer is held back once it is handled.
+    answer_after: Duration,
     request_id: String,
+    /// Shows the call as under way for as long as anything is still to be done about it.
+    _stay: Stay,
 }
 
 /// A call whose caller is known.
@@ -127,7 +131,12 @@ pub(crate) async fn handle(
 }
 
 /// What a fault makes of a call; `None` cuts the connection.
-async fn suffer(cloud: &Arc<Cloud>, visit: Visit, fault: FaultKind, wire: &Wire) -> Option<Answer> {
+async fn suffer(
+    cloud: &Arc<Cloud>,
+    mut visit: Visit,
+    fault: FaultKind,
+    wire: &Wire,
+) -> Option<Answer> {
     let name = fault_name(&fault);
     match fault {
         FaultKind::Throttle => {
@@ -170,8 +179,9 @@ async fn suffer(cloud: &Arc<Cloud>, visit: Visit, fault: FaultKind, wire: &Wire)
         }
         FaultKind::Delay { millis } => handle_later(cloud, visit, millis, name).await.ok(),
         FaultKind::SlowAnswer { millis } => {
+            visit.answer_after = Duration::from_millis(millis);
             let answer = visit.finish(cloud, Some(name));
-            tokio::time::sleep(Duration::from_millis(millis)).await;
+            tokio::time::sleep(visit.answer_after).await;
             Some(answer)
         }
     }
@@ -223,13 +233,21 @@ impl Visit {
                 .to_owned(),
             Service::S3 => s3::operation_name(&call).to_owned(),
         };
+        let stay = cloud.journal.arrives(UnderWay {
+            service: service.name().to_owned(),
+            action: action.clone(),
+            resource: resource(service, &call),
+            arrived,
+        });
         Visit {
             call,
             service,
             action,
             claimed,
             arrived,
+            answer_after: Duration::ZERO,
             request_id: cloud.identifiers.request_id(),
+            _stay: stay,
         }
     }
 
@@ -314,20 +332,6 @@ impl Visit {
         (incoming.standing.caller.arn(), answer)
     }
 
-    fn resource(&self) -> String {
-        match self.service {
-            Service::S3 => self.call.path.clone(),
-            Service::Sts | Service::Iam => {
-                let params = Params::of(&self.call);
-                ["RoleArn", "RoleName", "PolicyArn", "PolicyName"]
-                    .iter()
-                    .find_map(|name| params.optional(name))
-                    .unwrap_or("*")
-                    .to_owned()
-            }
-        }
-    }
-
     fn journal(
         &self,
         cloud: &Cloud,
@@ -337,21 +341,40 @@ impl Visit {
         status: u16,
         fault: Option<&'static str>,
     ) {
+        let finished = Timestamp::now();
         cloud.journal.write(Entry {
             number: 0,
             at: cloud.clock.now(),
             arrived: self.arrived,
-            finished: Timestamp::now(),
+            finished,
+            answered: finished
+                .saturating_add(self.answer_after)
+                .unwrap_or(finished),
             service: self.service.name().to_owned(),
             action: self.action.clone(),
             caller: caller.to_owned(),
             access_key_id,
-            resource: self.resource(),
+            resource: resource(self.service, &self.call),
             outcome: outcome.to_owned(),
             status,
             fault: fault.map(str::to_owned),
             request_id: self.request_id.clone(),
         });
+    }
+}
+
+/// What a call is about.
+fn resource(service: Service, call: &Call) -> String {
+    match service {
+        Service::S3 => call.path.clone(),
+        Service::Sts | Service::Iam => {
+            let params = Params::of(call);
+            ["RoleArn", "RoleName", "PolicyArn", "PolicyName"]
+                .iter()
+                .find_map(|name| params.optional(name))
+                .unwrap_or("*")
+                .to_owned()
+        }
     }
 }
 

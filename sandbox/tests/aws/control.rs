@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::net::SocketAddr;
 
+use jitney_sandbox::FaultKind;
 use jitney_sandbox::aws::estate::{Account, Bucket, Estate, ManagedPolicy, Role, User};
 use jitney_sandbox::aws::{AwsOptions, AwsSandbox, EstateError, RateLimits, StartError};
 use serde_json::{Value, json};
@@ -58,6 +59,20 @@ async fn another_process_can_steer_clock_faults_and_options() {
     assert!(may_put(&sandbox, &one).await);
     let (status, _) = post(&sandbox, "options", json!({ "ignore_denny": true })).await;
     assert_eq!(status, 400, "what is not known is refused");
+    let throttle = json!({ "service": "sts", "action": "*", "fault": { "kind": "throttle" } });
+    for list in [json!([throttle, throttle]), json!([throttle]), json!([])] {
+        let put = http().put(format!("{}/_sandbox/faults", sandbox.url()));
+        assert!(put.json(&list).send().await.unwrap().status().is_success());
+        let armed = get(&sandbox, "status").await["faults"]
+            .as_array()
+            .unwrap()
+            .len();
+        assert_eq!(
+            armed,
+            list.as_array().unwrap().len(),
+            "in place of what was armed"
+        );
+    }
     let (status, _) = post(
         &sandbox,
         "faults",
@@ -74,6 +89,51 @@ async fn another_process_can_steer_clock_faults_and_options() {
             .status(),
         404
     );
+}
+
+#[tokio::test]
+async fn another_process_sees_which_calls_are_under_way() {
+    let sandbox = start().await;
+    let actions = async || -> Vec<String> {
+        let calls = get(&sandbox, "under-way").await["calls"].clone();
+        let calls = calls.as_array().unwrap().iter();
+        calls
+            .map(|call| call["action"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let millis = 1_000;
+    for (fault, hangs_up) in [
+        (FaultKind::Delay { millis }, true),
+        (
+            FaultKind::Late {
+                after_millis: millis,
+            },
+            true,
+        ),
+        (FaultKind::SlowAnswer { millis }, false),
+    ] {
+        sandbox.faults().inject("sts", "AssumeRole", fault, 1);
+        let call = tokio::spawn({
+            let sts = sts(&sandbox, user(&sandbox, "broker"));
+            async move {
+                sts.assume_role()
+                    .role_arn(DEPLOY)
+                    .role_session_name("one")
+                    .send()
+                    .await
+            }
+        });
+        tokio::time::sleep(std::time::Duration::from_millis(400)).await;
+        if hangs_up {
+            call.abort();
+        }
+        assert_eq!(actions().await, ["AssumeRole"]);
+        tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
+        assert_eq!(actions().await, [""; 0], "what is over is not under way");
+    }
+    let may = lease(&sandbox, "lease-1").await;
+    may_put(&sandbox, &may).await;
+    assert_eq!(actions().await, [""; 0]);
 }
 
 #[tokio::test]

@@ -138,6 +138,12 @@ async fn a_slow_answer_comes_after_the_deed() {
     let hung_up = tokio::time::timeout(Duration::from_millis(500), assume(&sandbox)).await;
     assert!(hung_up.is_err());
     assert_eq!(sandbox.sessions().len(), 1);
+    let entry = sandbox.journal().pop().unwrap();
+    assert!(entry.finished.duration_since(entry.arrived).as_millis() < 60_000);
+    assert_eq!(
+        entry.answered.duration_since(entry.finished).as_millis(),
+        60_000
+    );
 }
 
 #[tokio::test]

@@ -1,0 +1,278 @@
+//! What stands on disk: the estate of the cloud, the configuration, the policy and the keys of one
+//! installation with several lanes.
+
+use core::fmt::Write as _;
+use core::hash::{Hash as _, Hasher as _};
+use std::fs;
+use std::hash::DefaultHasher;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use jitney_sandbox::aws::estate::{Account, Bucket, Estate, Role, User};
+use serde_json::{Value, json};
+
+use super::{Chance, jitney};
+
+/// How many lanes the installation has: a role and a bucket each, and one job at a time.
+pub const LANES: usize = 12;
+const ACCOUNT: &str = "111122223333";
+const USER: &str = "jitney";
+const ACCESS_KEY_ID: &str = "AKIAKILLSJITNEYUSER0";
+const SECRET_ACCESS_KEY: &str = "only-for-the-sandbox-0000000000000000000";
+/// How brokers are called in the tokens of jobs.
+const AUDIENCE: &str = "https://jitney.acme.example";
+const POLICY: &str = include_str!("../../../policies/starter.cedar");
+/// What the starter policy is about; here it is said of every lane's bucket.
+const POLICY_BUCKET: &str = "artifacts-prod";
+const POLICY_IDS: &str = "@id(\"shop-";
+/// Ports that the system gives to nobody who does not ask: a broker that is down for a moment
+/// finds its port free again.
+const PORTS: core::ops::Range<u64> = 12_000..32_000;
+
+/// Where the ledger is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LedgerKind {
+    /// In a file of the installation's folder.
+    Sqlite,
+}
+
+impl LedgerKind {
+    /// The `[ledger]` section for an installation in `folder`.
+    fn section(self, folder: &Path) -> Value {
+        match self {
+            Self::Sqlite => json!({ "path": folder.join("jitney.db") }),
+        }
+    }
+}
+
+/// The times that an installation is configured with.
+#[derive(Debug, Clone, Copy)]
+pub struct Tempo {
+    /// The longest silence of a job, in seconds.
+    pub silence_seconds: u32,
+    /// How long a Deny takes to count as in force, in seconds.
+    pub settle_seconds: u32,
+    /// The shortest time between two drives of a lane, and between two writes of a role.
+    pub pause_milliseconds: u32,
+    /// How long a cloud is waited for when it gives, and until a lease is doubted, in seconds.
+    pub elevate_deadline_seconds: u32,
+    /// See [`elevate_deadline_seconds`](Self::elevate_deadline_seconds).
+    pub answer_within_seconds: u32,
+}
+
+impl Tempo {
+    /// As short as the configuration lets them be, for many lives in little time.
+    pub const HASTY: Self = Self {
+        silence_seconds: 5,
+        settle_seconds: 2,
+        pause_milliseconds: 200,
+        elevate_deadline_seconds: 3,
+        answer_within_seconds: 5,
+    };
+    /// As an operator gets them who sets none.
+    pub const USUAL: Self = Self {
+        silence_seconds: 45,
+        settle_seconds: 10,
+        pause_milliseconds: 1_000,
+        elevate_deadline_seconds: 10,
+        answer_within_seconds: 20,
+    };
+}
+
+/// One installation's folder.
+#[derive(Debug)]
+pub struct Installation {
+    folder: PathBuf,
+    listen: SocketAddr,
+}
+
+impl Installation {
+    /// The estate that the installation lives in, as a file for the sandbox.
+    pub fn estate(folder: &Path) -> PathBuf {
+        let file = folder.join("estate.json");
+        let estate = serde_json::to_string(&estate()).expect("an estate is JSON");
+        fs::write(&file, estate).expect("the folder can be written");
+        file
+    }
+
+    /// Writes everything but the ledger, and makes the keys.
+    pub fn lay_out(folder: &Path, kind: LedgerKind, tempo: Tempo, cloud: &super::Cloud) -> Self {
+        let installation = Self {
+            folder: folder.to_owned(),
+            listen: free_port(folder),
+        };
+        let policies = folder.join("policies");
+        fs::create_dir_all(&policies).expect("the folder can be written");
+        fs::write(policies.join("lanes.cedar"), policy()).expect("the folder can be written");
+        let configuration = configuration(folder, kind, tempo, cloud, installation.listen);
+        let text = toml::to_string(&configuration).expect("a configuration is TOML");
+        fs::write(installation.configuration(), text).expect("the folder can be written");
+        let made = installation.ask(&["keys", "init"]);
+        assert!(made.status.success(), "{made:?}");
+        installation
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The configuration file.
+    #[must_use]
+    pub fn configuration(&self) -> PathBuf {
+        self.folder.join("jitney.toml")
+    }
+
+    /// Where its brokers listen.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.listen)
+    }
+
+    /// A command of the binary for this installation, with nothing of our own environment.
+    #[must_use]
+    pub fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(jitney());
+        self.dress(command.args(words));
+        command
+    }
+
+    /// Gives a command the environment of the installation and nothing of ours.
+    pub fn dress(&self, command: &mut Command) {
+        command
+            .env_clear()
+            .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
+            .env("JITNEY_CONFIG", self.configuration())
+            .env("JITNEY_BROKER", self.url())
+            .env("JITNEY_AUDIENCE", AUDIENCE)
+            .env("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID)
+            .env("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY)
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .current_dir(&self.folder);
+    }
+
+    /// Runs a command of the binary to its end.
+    #[must_use]
+    pub fn ask(&self, words: &[&str]) -> std::process::Output {
+        self.command(words).output().expect("the binary starts")
+    }
+}
+
+/// The name of a lane's role.
+#[must_use]
+pub fn role_of(lane: usize) -> String {
+    format!("jitney-artifacts-{lane:02}")
+}
+
+/// The name of a lane's bucket, and the operator's name for it.
+#[must_use]
+pub fn bucket_of(lane: usize) -> String {
+    format!("artifacts-{lane:02}")
+}
+
+fn arn_of_role(lane: usize) -> String {
+    format!("arn:aws:iam::{ACCOUNT}:role/{}", role_of(lane))
+}
+
+fn arn_of_bucket(lane: usize) -> String {
+    format!("arn:aws:s3:::{}", bucket_of(lane))
+}
+
+fn estate() -> Estate {
+    let user = format!("arn:aws:iam::{ACCOUNT}:user/{USER}");
+    let give = ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"];
+    let deny = [
+        "iam:ListRolePolicies",
+        "iam:GetRolePolicy",
+        "iam:PutRolePolicy",
+        "iam:DeleteRolePolicy",
+    ];
+    let may = |actions: &[&str], resource: Value| {
+        json!({ "Version": "2012-10-17", "Statement": [
+            { "Effect": "Allow", "Action": actions, "Resource": resource } ] })
+        .to_string()
+    };
+    let roles: Vec<String> = (0..LANES).map(arn_of_role).collect();
+    let jitney = User::new(USER)
+        .access_key(ACCESS_KEY_ID, SECRET_ACCESS_KEY)
+        .inline(
+            "jitney",
+            may(&[&give[..], &deny[..]].concat(), json!(roles)).as_str(),
+        );
+    let trust = json!({ "Version": "2012-10-17", "Statement": [ {
+        "Effect": "Allow", "Principal": { "AWS": user }, "Action": give,
+        "Condition": { "StringLike": { "aws:RequestTag/jitney:lease": "?*" } } } ] })
+    .to_string();
+    let account = Account::new(ACCOUNT).user(jitney);
+    let account = (0..LANES).fold(account, |account, lane| {
+        let objects = json!(format!("{}/*", arn_of_bucket(lane)));
+        let artifacts = may(&["s3:GetObject", "s3:PutObject"], objects);
+        account
+            .role(Role::new(&role_of(lane), trust.as_str()).inline("artifacts", artifacts.as_str()))
+            .bucket(Bucket::new(&bucket_of(lane)))
+    });
+    Estate::new().account(account)
+}
+
+/// The starter policy, said of every lane's bucket.
+fn policy() -> String {
+    let mut policies = String::new();
+    for lane in 0..LANES {
+        let ours = POLICY
+            .replace(POLICY_BUCKET, &bucket_of(lane))
+            .replace(POLICY_IDS, &format!("{POLICY_IDS}{lane}-"));
+        let _ = writeln!(policies, "{ours}");
+    }
+    policies
+}
+
+fn configuration(
+    folder: &Path,
+    kind: LedgerKind,
+    tempo: Tempo,
+    cloud: &super::Cloud,
+    listen: SocketAddr,
+) -> Value {
+    let resource = |lane| {
+        json!({ "target": "acme-prod", "native_id": arn_of_bucket(lane),
+            "via": arn_of_role(lane), "tier": "standard", "owner": "platform" })
+    };
+    let resources: serde_json::Map<String, Value> = (0..LANES)
+        .map(|lane| (bucket_of(lane), resource(lane)))
+        .collect();
+    json!({
+        "installation": "acme-jitney",
+        "broker": { "listen": listen, "lane_pause_milliseconds": tempo.pause_milliseconds },
+        "ledger": kind.section(folder),
+        "keys": { "stamp_secret_file": "stamp.key", "audit_key_file": "audit.key" },
+        "policies": { "directory": "policies" },
+        "issuers": [ { "name": "github", "url": cloud.ci_url(), "provider": "github-actions",
+            "audience": AUDIENCE, "allow_private": true } ],
+        "targets": { "acme-prod": { "cloud": "aws", "account": ACCOUNT, "region": "eu-central-1",
+            "endpoint_url": cloud.url(), "settle_seconds": tempo.settle_seconds,
+            "write_interval_milliseconds": tempo.pause_milliseconds,
+            "elevate_deadline_seconds": tempo.elevate_deadline_seconds } },
+        "resources": resources,
+        // All jobs are of one repository, and holds outlive their leases.
+        "limits": { "answer_within_seconds": tempo.answer_within_seconds,
+            "leases_per_repository_max": 100_000, "leases_per_tenant_max": 100_000 },
+        "silence": { "limit_seconds": tempo.silence_seconds },
+    })
+}
+
+/// A port that depends on the folder's name: worlds beside each other, each in a folder of its own,
+/// do not look for the same one.
+fn free_port(folder: &Path) -> SocketAddr {
+    let mut hasher = DefaultHasher::new();
+    folder.hash(&mut hasher);
+    let mut chance = Chance::of(hasher.finish());
+    loop {
+        let port = u16::try_from(chance.within(PORTS)).unwrap_or(u16::MAX);
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! A stage for real processes: the sandbox, a broker and jobs, each a process of its own that can
+//! be killed, stopped, cut off and run out of disk, and the audit that then compares the sandbox's
+//! own books with the ledger.
+//!
+//! A stage that cannot be set is a failed test, so this module panics.
+#![allow(clippy::expect_used, clippy::panic, clippy::missing_panics_doc)]
+
+mod audit;
+mod broker;
+mod chance;
+mod cloud;
+mod installation;
+mod job;
+mod ledger;
+
+pub use audit::{Books, Violation, violations};
+pub use broker::Broker;
+pub use chance::Chance;
+pub use cloud::{CiJob, Cloud};
+pub use installation::{Installation, LANES, LedgerKind, Tempo, bucket_of, role_of};
+pub use job::Job;
+pub use ledger::{LeaseSeen, Ledger};
+
+use std::path::PathBuf;
+
+/// The binary that the workspace built, beside the test that asks.
+#[must_use]
+pub fn jitney() -> PathBuf {
+    let test = std::env::current_exe().expect("a test is a file");
+    let built = test.parent().and_then(|folder| folder.parent());
+    let binary = built.expect("tests are built into a folder").join("jitney");
+    assert!(
+        binary.exists(),
+        "`{}` is missing: build the workspace first",
+        binary.display()
+    );
+    binary
+}

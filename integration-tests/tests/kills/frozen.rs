@@ -1,0 +1,53 @@
+//! A broker that is stopped where it stands for longer than it owns its lanes and longer than a
+//! job may be silent, and then goes on.
+
+use std::time::Duration;
+
+use jitney_integration_tests::kills::{Job, LANES, Ledger, LedgerKind, bucket_of};
+
+use crate::trouble;
+use crate::world::World;
+
+/// Longer than the claim of a lane (8 s) and than the silence that the world allows (5 s).
+const FROZEN: Duration = Duration::from_millis(9_500);
+const ROUNDS: usize = 2;
+/// The lane of the job that lives through all of it.
+const PATIENT: usize = 0;
+
+/// What was under way when it stopped is done or taken back, and no job is blamed for a silence
+/// that was the broker's own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn frozen_past_its_claims_it_goes_on_and_blames_nobody() {
+    let mut world = World::begin(LedgerKind::Sqlite, 41).await;
+    let lanes = world.busy(PATIENT + 1..LANES, 0);
+    let ci = world.stage.cloud.start_job().await;
+    let works = Duration::from_secs(25);
+    let mut patient = Job::start(&world.stage.installation, &ci, PATIENT, works, &[]);
+    for _ in 0..ROUNDS {
+        let slow = trouble::slowness(&mut world.chance);
+        world.stage.cloud.suffers(&slow).await;
+        let moment = world.chance.millis(700..1_500);
+        tokio::time::sleep(moment).await;
+        world.stage.story.tell("frozen");
+        world.broker.freeze();
+        tokio::time::sleep(FROZEN).await;
+        world.broker.thaw();
+        world.stage.story.tell("thawed");
+        world.look().await;
+    }
+    patient.ended().await;
+    let installation = &world.stage.installation;
+    let its_own = |scope: &String| scope.contains(&bucket_of(PATIENT));
+    let leases = Ledger(installation).leases();
+    let leases: Vec<_> = leases
+        .iter()
+        .filter(|lease| lease.scopes.iter().any(its_own))
+        .collect();
+    let ends: Vec<_> = leases.iter().map(|lease| lease.why.as_deref()).collect();
+    assert_eq!(
+        ends,
+        [Some("released")],
+        "the job in lane {PATIENT} was alive all the time"
+    );
+    println!("{}", world.comes_to_its_end(lanes).await);
+}

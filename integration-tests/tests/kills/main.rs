@@ -1,0 +1,81 @@
+//! Kill for real: the real binary as broker and as jobs, a real ledger, and the sandbox as a
+//! process of its own. Whatever is killed, frozen, cut off or out of disk, afterwards the
+//! sandbox's own books agree with the ledger.
+//!
+//! By itself it kills two hundred times. `JITNEY_KILLS` says how many instead, for nights, and
+//! `JITNEY_KILLS_SEED` with which seed to begin:
+//!
+//! ```console
+//! $ JITNEY_KILLS=10000 cargo test --release --workspace --test kills -- killed
+//! ```
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr
+)]
+
+mod disk;
+mod frozen;
+mod kill;
+mod story;
+mod trouble;
+mod world;
+
+use jitney_integration_tests::kills::LedgerKind;
+use kill::Tally;
+use world::World;
+
+/// How many kills there are in all, shared by the tests below.
+const KILLS: usize = 208;
+/// How many of them one world sees.
+const KILLS_PER_WORLD: usize = 52;
+const SHARES: usize = 4;
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("`{variable}` is `{text}`: expected a number")),
+    )
+}
+
+/// Lives through one share of the kills, world by world.
+async fn live_through(kind: LedgerKind, share: usize) {
+    let kills = number("JITNEY_KILLS").map_or(KILLS, |kills| usize::try_from(kills).unwrap());
+    let mut seed = number("JITNEY_KILLS_SEED").unwrap_or(1) + share as u64 * 1_000_000;
+    let mut tally = Tally::default();
+    while tally.kills() < kills.div_ceil(SHARES) {
+        let of_world = World::begin(kind, seed)
+            .await
+            .lives_through(KILLS_PER_WORLD)
+            .await;
+        println!("seed {seed}: {of_world}");
+        tally.add(&of_world);
+        seed += 1;
+    }
+    println!("in all: {tally}");
+    tally.must_be_worth_it();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_any_moment_nothing_is_left_one() {
+    live_through(LedgerKind::Sqlite, 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_any_moment_nothing_is_left_two() {
+    live_through(LedgerKind::Sqlite, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_any_moment_nothing_is_left_three() {
+    live_through(LedgerKind::Sqlite, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_any_moment_nothing_is_left_four() {
+    live_through(LedgerKind::Sqlite, 3).await;
+}

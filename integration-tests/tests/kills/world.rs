@@ -1,0 +1,280 @@
+//! One world: a cloud, an installation, a broker that is killed again and again, and a job in
+//! every lane, of which some lose their wrapper.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use jitney_integration_tests::kills::{
+    Books, Broker, Chance, Cloud, Installation, Job, LANES, Ledger, LedgerKind, Tempo, Violation,
+    violations,
+};
+use jitney_sandbox::UnderWay;
+use serde_json::json;
+use tokio::task::JoinHandle;
+
+use crate::kill::{Kill, Tally, gives};
+use crate::story::Story;
+use crate::trouble;
+
+/// How long jobs work, in milliseconds.
+const WORK: std::ops::Range<u64> = 0..600;
+/// How many of a hundred jobs lose their wrapper.
+const DOOMED_PERCENT: u64 = 50;
+/// How many of a hundred kills wait until a call to the cloud is under way. The others come at any
+/// moment, some before the process has done anything at all.
+const AIMED_PERCENT: u64 = 80;
+/// For how long an aimed kill of a broker, and of a wrapper, waits for one.
+const BROKER_AIMED_WITHIN: Duration = Duration::from_secs(5);
+const WRAPPER_AIMED_WITHIN: Duration = Duration::from_secs(15);
+/// How many of a hundred aimed kills of a broker wait for a mint. Left alone, chance would mostly
+/// find it taking back what the one before it had left.
+const AT_A_MINT_PERCENT: u64 = 65;
+const AIM_EVERY: Duration = Duration::from_millis(5);
+/// How long a process lives at least, and how much longer than it took aim, in milliseconds. Calls
+/// that change something take 80 to 300.
+const LIVES: std::ops::Range<u64> = 0..500;
+const HESITATES: std::ops::Range<u64> = 0..100;
+/// After so many kills of the broker the books are compared while everything goes on.
+const LOOK_EVERY: usize = 4;
+/// How long everything may take to end once nothing is in its way any more.
+const OVER_WITHIN: Duration = Duration::from_secs(120);
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+/// How long a job tries to get its lease, in seconds.
+const PATIENCE: [&str; 2] = ["--patience", "20"];
+
+/// A world under way.
+pub struct World {
+    pub seed: u64,
+    pub chance: Chance,
+    pub stage: Arc<Stage>,
+    pub broker: Broker,
+    alive: usize,
+    folder: Option<tempfile::TempDir>,
+}
+
+/// What its jobs share with it.
+pub struct Stage {
+    pub cloud: Cloud,
+    pub installation: Installation,
+    pub story: Story,
+    kills: Mutex<Vec<Kill>>,
+    closing: AtomicBool,
+}
+
+impl Stage {
+    fn killed(&self, kill: Kill) {
+        let who = kill.lane.map_or_else(
+            || "the broker".to_owned(),
+            |lane| format!("the wrapper of the job in lane {lane}"),
+        );
+        self.story.at(kill.at, format!("killed {who}"));
+        self.kills.lock().unwrap().push(kill);
+    }
+
+    pub fn kills(&self) -> usize {
+        self.kills.lock().unwrap().len()
+    }
+
+    /// Waits for the moment of a kill: any, or one at which a call is under way that `is_meant`.
+    async fn moment(
+        &self,
+        mut chance: Chance,
+        aimed_within: Duration,
+        is_meant: impl Fn(&UnderWay) -> bool,
+    ) {
+        tokio::time::sleep(chance.millis(LIVES)).await;
+        if !chance.percent(AIMED_PERCENT) {
+            return;
+        }
+        let since = Instant::now();
+        while since.elapsed() < aimed_within {
+            if self.cloud.under_way().await.iter().any(&is_meant) {
+                tokio::time::sleep(chance.millis(HESITATES)).await;
+                return;
+            }
+            tokio::time::sleep(AIM_EVERY).await;
+        }
+    }
+
+    fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::SeqCst)
+    }
+
+    /// One job after the other in a lane, until the world closes.
+    async fn keep_busy(self: Arc<Self>, lane: usize, doomed_percent: u64, mut chance: Chance) {
+        while !self.is_closing() {
+            let ci = self.cloud.start_job().await;
+            let works = chance.millis(WORK);
+            let doom = chance.percent(doomed_percent);
+            let moment = chance.branch();
+            let mut job = Job::start(&self.installation, &ci, lane, works, &PATIENCE);
+            let started = job.started;
+            let its_own = |call: &UnderWay| call.arrived >= started && gives(lane, call);
+            tokio::select! {
+                () = job.ended() => continue,
+                () = self.moment(moment, WRAPPER_AIMED_WITHIN, its_own), if doom => {}
+            }
+            if let Some(at) = job.kill().await {
+                let lane = Some(lane);
+                self.killed(Kill { lane, started, at });
+            }
+        }
+    }
+}
+
+impl World {
+    /// A cloud, an installation and a broker that is ready.
+    pub async fn begin(kind: LedgerKind, seed: u64) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let cloud = Cloud::start(&Installation::estate(folder.path())).await;
+        let installation = Installation::lay_out(folder.path(), kind, Tempo::HASTY, &cloud);
+        let mut broker = Broker::start(&installation);
+        broker.ready().await;
+        Self {
+            seed,
+            chance: Chance::of(seed),
+            stage: Arc::new(Stage {
+                cloud,
+                installation,
+                story: Story::default(),
+                kills: Mutex::default(),
+                closing: AtomicBool::new(false),
+            }),
+            broker,
+            alive: 0,
+            folder: Some(folder),
+        }
+    }
+
+    /// Keeps lanes busy from now on.
+    pub fn busy(
+        &mut self,
+        lanes: std::ops::Range<usize>,
+        doomed_percent: u64,
+    ) -> Vec<JoinHandle<()>> {
+        let spawn = |lane| {
+            let chance = self.chance.branch();
+            tokio::spawn(Arc::clone(&self.stage).keep_busy(lane, doomed_percent, chance))
+        };
+        lanes.map(spawn).collect()
+    }
+
+    /// Kills so many times, then lets everything end and compares the books.
+    pub async fn lives_through(mut self, kills: usize) -> Tally {
+        let lanes = self.busy(0..LANES, DOOMED_PERCENT);
+        let mut lives = 0;
+        while self.stage.kills() < kills {
+            let faults = trouble::stretch(&mut self.chance);
+            self.stage.story.tell(trouble::told(&faults));
+            self.stage.cloud.suffers(&faults).await;
+            let (moment, started) = (self.chance.branch(), self.broker.started);
+            let at_a_mint = self.chance.percent(AT_A_MINT_PERCENT);
+            let is_meant = |call: &UnderWay| {
+                call.arrived >= started && (!at_a_mint || call.action == "AssumeRole")
+            };
+            let moment = self.stage.moment(moment, BROKER_AIMED_WITHIN, is_meant);
+            moment.await;
+            self.kill_broker().await;
+            lives += 1;
+            if lives % LOOK_EVERY == 0 {
+                self.look().await;
+            }
+        }
+        self.comes_to_its_end(lanes).await
+    }
+
+    /// Kills the broker, and starts the next one.
+    pub async fn kill_broker(&mut self) {
+        let replaced = self.broker.is_replaced(&self.stage.installation);
+        let (started, at) = replaced.await;
+        self.stage.killed(Kill {
+            lane: None,
+            started,
+            at,
+        });
+    }
+
+    /// Compares what can be compared while everything goes on.
+    pub async fn look(&mut self) {
+        let books = Books::at_present(&self.stage.installation, &self.stage.cloud).await;
+        self.alive += books.working.len();
+        let revived = books.revived();
+        self.must_be_sound(&revived, &books).await;
+    }
+
+    /// Takes everything out of the way, waits until all leases have ended, stops the broker in
+    /// order and compares the books.
+    pub async fn comes_to_its_end(mut self, lanes: Vec<JoinHandle<()>>) -> Tally {
+        self.stage.cloud.suffers(&[]).await;
+        self.stage.closing.store(true, Ordering::SeqCst);
+        for lane in lanes {
+            lane.await.unwrap();
+        }
+        self.broker.ready().await;
+        self.stage.story.tell("nothing is in the way any more");
+        self.wait_until_over().await;
+        self.broker.stop_in_order().await;
+        let stage = Arc::clone(&self.stage);
+        let books = Books::at_the_end(&stage.installation, &stage.cloud).await;
+        self.must_be_sound(&violations(&books), &books).await;
+        self.must_be_able_to_fail().await;
+        let journal = stage.cloud.journal().await;
+        Tally {
+            leases: books.leases.len(),
+            sessions: books.sessions.len(),
+            alive: self.alive,
+            ..Tally::of(&stage.kills.lock().unwrap(), &journal)
+        }
+    }
+
+    async fn wait_until_over(&self) {
+        let since = Instant::now();
+        while since.elapsed() < OVER_WITHIN {
+            if Ledger(&self.stage.installation).open_leases().is_empty() {
+                return;
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        // What is still open is told with everything else.
+    }
+
+    /// The same probes in a cloud that ignores every Deny: if they found nothing now, they would
+    /// never have.
+    async fn must_be_able_to_fail(&self) {
+        let stage = &self.stage;
+        stage
+            .cloud
+            .order("options", &json!({ "ignore_deny": true }))
+            .await;
+        let books = Books::at_present(&stage.installation, &stage.cloud).await;
+        assert!(
+            !books.revived().is_empty(),
+            "seed {}: the probes are blind",
+            self.seed
+        );
+    }
+
+    async fn must_be_sound(&mut self, violations: &[Violation], books: &Books) {
+        if violations.is_empty() {
+            return;
+        }
+        let stage = Arc::clone(&self.stage);
+        // For the story the log is read also when it is not signed to its end.
+        let log = Ledger(&stage.installation).audit_log();
+        let books = Books {
+            log,
+            leases: books.leases.clone(),
+            ..Books::default()
+        };
+        let story = stage
+            .story
+            .of(violations, &books, &stage.cloud.journal().await);
+        let folder = self.folder.take().map(tempfile::TempDir::keep);
+        panic!(
+            "{} violations with seed {}; everything is kept in {folder:?}\n{story}",
+            violations.len(),
+            self.seed
+        );
+    }
+}
