@@ -5,3 +5,4 @@ pub mod adapter_laws;
 pub mod fake_cloud;
 pub mod fixtures;
 pub mod ledger_laws;
+pub mod simulation;
