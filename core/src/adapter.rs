@@ -9,6 +9,8 @@
 //! - `elevate` and `renew` make at most one call that gives, with the SDK's retries off, and come
 //!   back within the deadline they were configured with. A call without a clear answer is
 //!   [`Ambiguous`](crate::fault::FaultKind::Ambiguous).
+//! - No call that gives leaves after the `answer_by` of what it is for. What lands later than that
+//!   allows, the ledger does not reckon with.
 //! - `revoke` is idempotent. What it enforces is rebuilt from what it is given, and from nothing
 //!   else: the leases under revocation and the holds of the lane.
 //! - No credential is kept, logged or put into an error.

@@ -358,8 +358,10 @@ pub trait Ledger: Send + Sync {
     /// When the ledger cannot be read.
     async fn lane(&self, lane: &LaneId, now: Timestamp) -> Result<LaneRows, CannotRead>;
 
-    /// Claims a lane for a hand until `until`. Gives the epoch: the same one when `hand` owns the
-    /// lane already, a higher one when nobody does any more, nothing when another hand does.
+    /// Claims a lane for a hand until `until`. Gives the epoch: the same one when `hand` was the
+    /// last to own the lane, even if its claim has run out, so that a hand nobody relieved goes on
+    /// where it was; a higher one when another hand's claim has run out; nothing while another
+    /// hand's claim runs.
     /// Durable before it returns.
     ///
     /// # Errors

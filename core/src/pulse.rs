@@ -3,7 +3,7 @@
 //! share a ledger, another than the one that heard may drive it: there beats are written down while
 //! half the silence is still to come.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use crate::id::LeaseId;
@@ -19,8 +19,8 @@ pub struct Pulse {
 struct Heard {
     /// Silence before this moment is the broker's, not the job's.
     ready_since: Timestamp,
-    last: HashMap<LeaseId, Timestamp>,
-    proved: HashMap<LeaseId, Timestamp>,
+    last: BTreeMap<LeaseId, Timestamp>,
+    proved: BTreeMap<LeaseId, Timestamp>,
 }
 
 impl Pulse {

@@ -362,7 +362,7 @@ fn target(name: &str) -> TargetName {
     name.parse().expect("a target's name")
 }
 
-fn inventory() -> Inventory {
+pub(crate) fn inventory() -> Inventory {
     let resource = |at: &str, native_id: &str, via: &str| Resource {
         target: target(at),
         native_id: native_id.to_owned(),
@@ -378,7 +378,7 @@ fn inventory() -> Inventory {
     Inventory::new(BTreeMap::from(named))
 }
 
-fn catalogue() -> Catalogue {
+pub(crate) fn catalogue() -> Catalogue {
     let meaning = Meaning {
         summary: "write objects".to_owned(),
         tier: Tier::Standard,

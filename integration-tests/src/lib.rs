@@ -6,3 +6,4 @@ pub mod fake_cloud;
 pub mod fixtures;
 pub mod kills;
 pub mod ledger_laws;
+pub mod simulation;

@@ -19,6 +19,7 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::{ConfigBag, Storable, StoreReplace};
 use aws_smithy_types::date_time::{DateTime, Format};
 use jitney_core::time::{Clock, Timestamp};
+use tokio::time::Instant;
 
 use crate::limits::CLOCK_LOOK_SECONDS_MAX;
 
@@ -56,18 +57,28 @@ impl Look {
 /// Our clock, and what is known of AWS's.
 pub(crate) struct CloudClock {
     ours: Arc<dyn Clock>,
+    began: Instant,
     look: Mutex<Option<Look>>,
 }
 
 impl CloudClock {
     pub(crate) fn new(ours: Arc<dyn Clock>) -> Arc<Self> {
         let look = Mutex::new(None);
-        Arc::new(Self { ours, look })
+        Arc::new(Self {
+            ours,
+            began: Instant::now(),
+            look,
+        })
     }
 
     /// Our own time.
     pub(crate) fn now(&self) -> Timestamp {
         self.ours.now()
+    }
+
+    /// How much time has passed since the adapter began, by a clock that nobody sets.
+    pub(crate) fn passed(&self) -> Duration {
+        self.began.elapsed()
     }
 
     /// How far AWS's clock is from ours, if it was looked at of late.

@@ -28,7 +28,7 @@ pub(crate) const EMPTY_CHARACTERS: u32 = 320;
 pub(crate) const ENTRY_CHARACTERS: u32 = HANDLE_LENGTH as u32 + 3;
 
 /// What is denied.
-pub(crate) type Denied = BTreeSet<Held>;
+pub type Denied = BTreeSet<Held>;
 
 /// What a role is to deny, as this cloud can say it: sessions are issued in whole seconds.
 pub(crate) fn in_seconds(held: &Held) -> Held {
@@ -95,11 +95,11 @@ fn mark(sid: &str) -> Option<Mark> {
 
 /// A list that was read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct List {
+pub struct List {
     /// What it denies.
-    pub(crate) denied: Denied,
+    pub denied: Denied,
     /// How far the ledger was that led to it.
-    pub(crate) mark: Mark,
+    pub mark: Mark,
 }
 
 /// What a policy denies, read from IAM's answer, which is percent-encoded. Nothing when it is not

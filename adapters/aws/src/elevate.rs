@@ -65,20 +65,21 @@ impl Elevate for AwsAdapter {
     }
 
     async fn elevate(&self, intent: &Recorded<Elevating>) -> Result<Elevation, Fault> {
-        // The intent says until when its call may be made; a later one could land when nobody
-        // reckons with it any more.
-        let terms = intent.terms();
-        let left = terms.answer_by.since(self.clock.now());
-        self.mint(terms, left.min(self.config().deadline())).await
+        self.mint(intent.terms(), intent.terms().answer_by).await
     }
 
     async fn renew(&self, lease: &Recorded<Active>) -> Result<Elevation, Fault> {
-        self.mint(lease.terms(), self.config().deadline()).await
+        self.mint(lease.terms(), lease.answer_by()).await
     }
 }
 
 impl AwsAdapter {
-    async fn mint(&self, lease: &lease::Terms, left: Duration) -> Result<Elevation, Fault> {
+    /// Asks once, unless it is past `answer_by`: a later call could land when nobody reckons with
+    /// it any more.
+    async fn mint(&self, lease: &lease::Terms, answer_by: Timestamp) -> Result<Elevation, Fault> {
+        let left = answer_by
+            .since(self.clock.now())
+            .min(self.config().deadline());
         let by = Instant::now() + left;
         let terms = self.terms(lease)?;
         let late = |what: &str| {

@@ -25,6 +25,7 @@ mod revoke;
 mod role_policies;
 mod session_policy;
 mod sweep;
+mod writing;
 
 pub use adapter::{AwsAdapter, CLOUD};
 pub use arn::{BadArn, RoleArn};
@@ -36,3 +37,13 @@ pub use elevate::{
     ACCESS_KEY_ID, ACCOUNT_ID, CREDENTIAL_KIND, REGION, SECRET_ACCESS_KEY, SESSION_TOKEN,
 };
 pub use examine::{Examination, examine};
+
+/// How the lists of ended sessions are written, for the simulation to let everything go wrong
+/// around it.
+#[doc(hidden)]
+pub mod simulated {
+    pub use crate::deny_list::{Denied, List};
+    pub use crate::list_name::ListName;
+    pub use crate::pen::Pen;
+    pub use crate::writing::{RoleLists, Times, pass};
+}

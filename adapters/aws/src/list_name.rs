@@ -14,10 +14,11 @@ use crate::limits::POLICY_NAME_LENGTH_MAX;
 /// The name of one list: `jitney-deny-e<epoch>-<stamp>-<installation>`. Ordered by epoch, then by
 /// stamp; the digits are padded, so that a person's eye sorts them the same way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct ListName {
-    pub(crate) epoch: Epoch,
+pub struct ListName {
+    /// The hand that writes it.
+    pub epoch: Epoch,
     /// Greater than that of every earlier list of this epoch.
-    pub(crate) stamp: u64,
+    pub stamp: u64,
 }
 
 const NAME_START: &str = "jitney-deny-e";

@@ -13,7 +13,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jitney_core::adapter::Epoch;
 use jitney_core::evidence::Held;
 use jitney_core::time::Timestamp;
-use tokio::time::Instant;
 
 use crate::deny_list::Denied;
 use crate::list_name::ListName;
@@ -24,18 +23,18 @@ pub(crate) type Lists = BTreeMap<ListName, Denied>;
 
 /// What one hand remembers of the list it writes on one role.
 #[derive(Debug, Default)]
-pub(crate) struct Pen {
+pub struct Pen {
     name: Option<ListName>,
     /// What may still land under that name: of several writes, what they have in common.
     in_flight: Option<Denied>,
     /// Since when the list under that name has held everything older lists must not lose.
-    stands_since: Option<Timestamp>,
+    stands_since: Option<Duration>,
     /// What was last read back under that name, and since when each entry was found there at every
     /// look. By the clock of this process, which nobody sets: two brokers' wall clocks may be
     /// minutes apart, and what one wrote another must not call settled at once.
-    last_read: BTreeMap<Held, Instant>,
+    last_read: BTreeMap<Held, Duration>,
     /// When the role's policies were last changed by us.
-    pub(crate) last_write: Option<Instant>,
+    pub(crate) last_write: Option<Duration>,
 }
 
 impl Pen {
@@ -76,13 +75,13 @@ impl Pen {
 
     /// A write is about to be sent. Noted before, so that a call nobody waits for to the end
     /// counts as one without an answer.
-    pub(crate) fn sending(&mut self, written: &Denied) -> Sending {
+    pub(crate) fn sending(&mut self, written: &Denied, passed: Duration) -> Sending {
         let before = self.in_flight.take();
         self.in_flight = Some(match &before {
             Some(ghost) => ghost.intersection(written).cloned().collect(),
             None => written.clone(),
         });
-        self.last_write = Some(Instant::now());
+        self.last_write = Some(passed);
         Sending(before)
     }
 
@@ -93,14 +92,14 @@ impl Pen {
 
     /// The list was read back; `keeps_all` tells whether it has everything that older lists must
     /// not lose.
-    pub(crate) fn read(&mut self, list: &Denied, keeps_all: bool, now: Timestamp) {
+    pub(crate) fn read(&mut self, list: &Denied, keeps_all: bool, passed: Duration) {
         let known = std::mem::take(&mut self.last_read);
-        let since = |held: &Held| known.get(held).copied().unwrap_or_else(Instant::now);
+        let since = |held: &Held| known.get(held).copied().unwrap_or(passed);
         self.last_read = list
             .iter()
             .map(|held| (held.clone(), since(held)))
             .collect();
-        self.stands_since = keeps_all.then(|| self.stands_since.unwrap_or(now));
+        self.stands_since = keeps_all.then(|| self.stands_since.unwrap_or(passed));
     }
 
     /// What was last read back.
@@ -109,13 +108,14 @@ impl Pen {
     }
 
     /// How long each entry that was last read back has stood, as far as this process has seen.
-    pub(crate) fn stood(&self) -> Stood {
-        let stood = |(held, since): (&Held, &Instant)| (held.clone(), since.elapsed());
+    pub(crate) fn stood(&self, passed: Duration) -> Stood {
+        let stood =
+            |(held, since): (&Held, &Duration)| (held.clone(), passed.saturating_sub(*since));
         self.last_read.iter().map(stood).collect()
     }
 
     /// Since when the list has held everything.
-    pub(crate) const fn stands_since(&self) -> Option<Timestamp> {
+    pub(crate) const fn stands_since(&self) -> Option<Duration> {
         self.stands_since
     }
 }
@@ -146,6 +146,7 @@ mod tests {
     use jitney_core::handle::Handle;
 
     const NOW: Timestamp = Timestamp::from_micros(1_000);
+    const SOON: Duration = Duration::from_secs(1);
 
     fn handles(numbers: &[u64]) -> Denied {
         let handle = |number: &u64| Held::Grant(Handle::try_from(format!("{number:019}")).unwrap());
@@ -160,7 +161,7 @@ mod tests {
     fn a_name_is_kept_while_every_write_was_answered() {
         let mut pen = Pen::default();
         let name = named(&mut pen, &[1]);
-        let sending = pen.sending(&handles(&[1]));
+        let sending = pen.sending(&handles(&[1]), SOON);
         pen.answered(sending);
         assert_eq!(named(&mut pen, &[1, 2]), name);
         assert_eq!(named(&mut pen, &[2]), name);
@@ -170,7 +171,7 @@ mod tests {
     fn a_lost_write_takes_its_name_with_it_unless_it_could_only_add() {
         let mut pen = Pen::default();
         let name = named(&mut pen, &[1, 2]);
-        let _ = pen.sending(&handles(&[1, 2]));
+        let _ = pen.sending(&handles(&[1, 2]), SOON);
         // Should {1,2} land over {1}, nothing is lost.
         assert_eq!(named(&mut pen, &[1]), name);
         // Should it land over {1,3}, the Deny on 3 would be lost.
@@ -184,8 +185,8 @@ mod tests {
     fn of_several_lost_writes_the_least_counts() {
         let mut pen = Pen::default();
         let name = named(&mut pen, &[1, 2]);
-        let _ = pen.sending(&handles(&[1, 2]));
-        let _ = pen.sending(&handles(&[2]));
+        let _ = pen.sending(&handles(&[1, 2]), SOON);
+        let _ = pen.sending(&handles(&[2]), SOON);
         assert_eq!(named(&mut pen, &[2]), name);
         assert!(named(&mut pen, &[1]) > name);
     }
@@ -194,7 +195,7 @@ mod tests {
     fn a_lost_removal_takes_its_name_with_it() {
         let mut pen = Pen::default();
         let name = named(&mut pen, &[1]);
-        let _ = pen.sending(&Denied::new());
+        let _ = pen.sending(&Denied::new(), SOON);
         assert!(named(&mut pen, &[1]) > name);
     }
 
@@ -216,10 +217,10 @@ mod tests {
     fn standing_is_counted_from_the_first_look_and_lost_with_the_first_gap() {
         let mut pen = Pen::default();
         named(&mut pen, &[1]);
-        pen.read(&handles(&[1]), true, NOW);
-        pen.read(&handles(&[1]), true, Timestamp::from_seconds(9));
-        assert_eq!(pen.stands_since(), Some(NOW));
-        pen.read(&handles(&[]), false, Timestamp::from_seconds(10));
+        pen.read(&handles(&[1]), true, SOON);
+        pen.read(&handles(&[1]), true, SOON * 9);
+        assert_eq!(pen.stands_since(), Some(SOON));
+        pen.read(&handles(&[]), false, SOON * 10);
         assert_eq!(pen.stands_since(), None);
     }
 }

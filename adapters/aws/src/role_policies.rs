@@ -1,29 +1,52 @@
 //! A role's inline policies in IAM, as far as they are lists of this installation. No other
 //! policy is read, changed or removed.
 
+use core::time::Duration;
+
 use aws_sdk_iam::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use jitney_core::adapter::Mark;
 use jitney_core::fault::{Fault, FaultKind};
 use jitney_core::id::InstallationName;
+use jitney_core::time::Timestamp;
+use tokio::time::sleep;
 
 use crate::adapter::{TOLD_REVOKING, own_fault, read_fault};
 use crate::classify::{Call, fault, is_absent};
+use crate::cloud_clock::CloudClock;
 use crate::connect::Clients;
 use crate::deny_list::{Denied, List, document, parse};
 use crate::limits::POLICY_PAGES_MAX;
 use crate::list_name::ListName;
+use crate::writing::RoleLists;
 
 /// The lists on one role.
 pub(crate) struct RolePolicies<'a> {
     pub(crate) clients: &'a Clients,
     pub(crate) installation: &'a InstallationName,
+    pub(crate) clock: &'a CloudClock,
     pub(crate) role: &'a str,
 }
 
-impl RolePolicies<'_> {
+impl RoleLists for RolePolicies<'_> {
+    fn role(&self) -> &str {
+        self.role
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    fn passed(&self) -> Duration {
+        self.clock.passed()
+    }
+
+    async fn rest_until(&self, passed: Duration) {
+        sleep(passed.saturating_sub(self.clock.passed())).await;
+    }
+
     /// The names of the lists on the role; nothing when there is no such role.
-    pub(crate) async fn names(&self) -> Result<Option<Vec<ListName>>, Fault> {
+    async fn names(&self) -> Result<Option<Vec<ListName>>, Fault> {
         let mut names = Vec::new();
         let mut marker = None;
         for _ in 0..POLICY_PAGES_MAX {
@@ -55,7 +78,7 @@ impl RolePolicies<'_> {
 
     /// What a list says. Nothing when it is not there; one that denies nothing when it is not a
     /// list as we write it.
-    pub(crate) async fn list(&self, name: ListName) -> Result<Option<List>, Fault> {
+    async fn list(&self, name: ListName) -> Result<Option<List>, Fault> {
         let text = name.of(self.installation);
         let call = self.clients.reading.get_role_policy();
         let found = match call.role_name(self.role).policy_name(&text).send().await {
@@ -75,12 +98,7 @@ impl RolePolicies<'_> {
     }
 
     /// Writes a list whole. False when there is no such role.
-    pub(crate) async fn put(
-        &self,
-        name: ListName,
-        list: &Denied,
-        mark: Mark,
-    ) -> Result<bool, Fault> {
+    async fn put(&self, name: ListName, list: &Denied, mark: Mark) -> Result<bool, Fault> {
         let text = document(list, mark).map_err(|error| {
             let logged = format!("a list of ended sessions cannot be written as JSON: {error}");
             own_fault(
@@ -99,7 +117,7 @@ impl RolePolicies<'_> {
     }
 
     /// Removes a list. One that is not there is removed.
-    pub(crate) async fn remove(&self, name: ListName) -> Result<(), Fault> {
+    async fn remove(&self, name: ListName) -> Result<(), Fault> {
         let call = self.clients.changing.delete_role_policy();
         let call = call
             .role_name(self.role)

@@ -8,6 +8,7 @@ use jitney_core::fault::Fault;
 use crate::adapter::{AwsAdapter, read_fault};
 use crate::classify::ACCESS_DENIED;
 use crate::limits::SWEPT_ROLES;
+use crate::writing::RoleLists as _;
 
 impl AwsAdapter {
     /// The lists on some of the account's roles.

@@ -316,6 +316,14 @@ impl Active {
         self.mints
     }
 
+    /// The last moment at which the latest mint may be asked for. A broker that stood still since
+    /// it was recorded does not ask any more: by then the lease may have ended, and its hold too.
+    #[must_use]
+    pub fn answer_by(&self) -> Timestamp {
+        self.lands_by
+            .minus(seconds(self.terms.plan.lands_within_seconds))
+    }
+
     /// The last sign of life that was written down.
     #[must_use]
     pub const fn alive_at(&self) -> Timestamp {

@@ -253,6 +253,7 @@ fn renewing_raises_the_exposure_before_the_call_and_stops_at_the_absolute_end() 
         after(lands_by + u64::from(LIVES_SECONDS))
     );
     assert_eq!(step.next().mints(), 2);
+    assert_eq!(step.next().answer_by(), after(520));
     let late = active()
         .renewing(after(1720), Life::Proved, after(1700))
         .unwrap();

@@ -1,7 +1,9 @@
 //! Laws about what is given.
 
+use core::time::Duration;
 use std::collections::BTreeMap;
 
+use jitney_core::fault::FaultKind;
 use jitney_core::ledger::StoredEntry;
 
 use super::{Held, Stage, ensure};
@@ -124,5 +126,33 @@ pub(super) async fn tells_no_secret(stage: &dyn Stage) -> Held {
     // The control: the search finds what is there.
     ensure(told.contains(taken.lease.terms().handle.as_str()), || {
         "the search did not even find the handle".to_owned()
+    })
+}
+
+/// How long the adapter of the next law has to ask.
+const TIME_TO_ASK: Duration = Duration::from_secs(2);
+
+/// A broker that stood still after it wrote down what it would ask for may wake when the lease is
+/// long over, and what must stay in force as well.
+pub(super) async fn asks_in_time_or_not_at_all(stage: &dyn Stage) -> Held {
+    let (adapter, scribe, wanted) = (stage.adapter(), stage.scribe(), [stage.wanted()]);
+    let late = scribe.intend_by(&*adapter, &wanted, scribe.now()).await?;
+    let by = scribe.now().plus(TIME_TO_ASK);
+    let intent = scribe.intend_by(&*adapter, &wanted, by).await?;
+    let elevation = adapter.elevate(&intent).await.map_err(|it| it.logged)?;
+    let raised = scribe.granted_and_raised(intent, &elevation).await?;
+    tokio::time::sleep(TIME_TO_ASK).await;
+    let made = stage.grants_made().await;
+    for (what, answer) in [
+        ("an intent", adapter.elevate(&late).await),
+        ("a renewal", adapter.renew(&raised).await),
+    ] {
+        let kind = answer.err().map(|fault| fault.kind);
+        ensure(matches!(kind, Some(FaultKind::Retryable { .. })), || {
+            format!("{what} was asked for after its time, and the answer was {kind:?}")
+        })?;
+    }
+    ensure(stage.grants_made().await == made, || {
+        "the cloud made a grant that was asked for after its time".to_owned()
     })
 }

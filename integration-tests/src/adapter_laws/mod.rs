@@ -184,6 +184,11 @@ pub const LAWS: &[Law] = &[
         "a credential's end is the cloud's word, and is no later than the plan announced"
     ),
     law!(
+        giving::asks_in_time_or_not_at_all,
+        "asks-in-time-or-not-at-all",
+        "what the ledger no longer reckons with is not asked for: neither an intent nor a renewal"
+    ),
+    law!(
         giving::tells_no_secret,
         "tells-no-secret",
         "no part of a credential is in a plan, in a printed elevation or in the ledger"

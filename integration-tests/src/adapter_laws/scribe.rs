@@ -157,6 +157,40 @@ impl Scribe {
         self.record(lease::intend(terms)).await
     }
 
+    /// Records an intent whose call must leave by `answer_by`.
+    ///
+    /// # Errors
+    /// When it cannot be planned or recorded.
+    pub async fn intend_by(
+        &self,
+        adapter: &dyn Adapter,
+        wanted: &[Wanted],
+        answer_by: Timestamp,
+    ) -> Result<Recorded<Elevating>, String> {
+        let terms = Terms {
+            answer_by,
+            ..self.terms(adapter, wanted)?
+        };
+        self.record(lease::intend(terms)).await
+    }
+
+    /// Records that an intent was granted and, at once, that it is renewed without more time to
+    /// ask than it had.
+    ///
+    /// # Errors
+    /// When any of it cannot be recorded.
+    pub async fn granted_and_raised(
+        &self,
+        intent: Recorded<Elevating>,
+        elevation: &Elevation,
+    ) -> Result<Recorded<Active>, String> {
+        let now = self.now();
+        let active = self.record(intent.granted(elevation, now)).await?;
+        let renewing = active.renewing(now, Life::Proved, now);
+        self.record(renewing.map_err(|(_, cannot)| cannot.to_string())?)
+            .await
+    }
+
     /// Records an intent, has it granted, and records that.
     ///
     /// # Errors

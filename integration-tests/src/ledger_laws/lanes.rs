@@ -96,6 +96,31 @@ pub(super) async fn epochs_only_grow(stores: &dyn Stores) -> Result<(), Broken> 
     Ok(())
 }
 
+pub(super) async fn a_hand_that_was_not_relieved_keeps_its_epoch(
+    stores: &dyn Stores,
+) -> Result<(), Broken> {
+    let store = stores.empty().await?;
+    let ledger = store.open().await?;
+    let (ledger, here) = (ledger.as_ref(), lane("role/a"));
+    let epoch = present(claim(ledger, &here, "one", 0, 10).await?)?;
+    for (now, until) in [(10, 20), (500, 510)] {
+        let again = claim(ledger, &here, "one", now, until).await?;
+        same("the epoch of a hand that comes back", &again, &Some(epoch))?;
+        ledger.commit(fenced(&here, epoch)).await?;
+        let another = claim(ledger, &here, "two", until - 1, 900).await?;
+        same("another's claim while it runs", &another, &None)?;
+    }
+    // Once another hand had the lane in between, coming back is beginning anew.
+    let other = present(claim(ledger, &here, "two", 510, 520).await?)?;
+    let anew = present(claim(ledger, &here, "one", 520, 530).await?)?;
+    if epoch < other && other < anew {
+        Ok(())
+    } else {
+        let how = format!("epochs {epoch:?}, {other:?} and {anew:?} of three hands");
+        Err(Broken::because(how))
+    }
+}
+
 pub(super) async fn a_fence_knows_its_lane(stores: &dyn Stores) -> Result<(), Broken> {
     let store = stores.empty().await?;
     let ledger = store.open().await?;

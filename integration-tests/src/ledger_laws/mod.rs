@@ -191,6 +191,8 @@ pub const LAWS: &[Law] = &laws![
     lanes::a_lane_has_one_hand = "a lane is one hand's until its claim has run out",
     lanes::epochs_only_grow =
         "a lane taken over has a higher epoch, and the hand before it is fenced off",
+    lanes::a_hand_that_was_not_relieved_keeps_its_epoch =
+        "a hand that comes back to a lane which nobody took in between has the same epoch",
     lanes::a_fence_knows_its_lane = "a fence passes only the present epoch of its own lane",
     lanes::of_many_hands_one_claims_a_lane = "of many hands that claim a lane, one gets it",
     lanes::a_raised_epoch_takes_the_lane_away =

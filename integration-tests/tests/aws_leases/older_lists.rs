@@ -117,8 +117,6 @@ async fn a_later_hand_is_found_behind_a_page_of_other_policies() {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
-    // And then as many again after a while.
-    tokio::time::sleep(Duration::from_secs(3)).await;
     revoked(&adapter(&stage), writing_as(7), first)
         .await
         .unwrap();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jitney_core::lease::{End, Outcome};
 use jitney_core::ledger::{CommitError, RowId};
 use jitney_core::usecase::Signed;
-use jitney_integration_tests::fake_cloud::{LAG, SETTLE};
+use jitney_integration_tests::fake_cloud::SETTLE;
 use jitney_integration_tests::fixtures::{BACKUP_SCOPE, PROD, PROD_SCOPE, ask, proof};
 
 use crate::ports::{Around, BadCommit, broker_with};
@@ -97,7 +97,6 @@ async fn what_is_written_off_before_it_was_denied_is_denied_all_the_same() {
     );
     world.clock.pass(seconds(2));
     world.turn(&core).await;
-    world.clock.pass(LAG);
     assert!(!world.cloud(PROD).would_allow(secret));
     world.live_out(&core).await;
 }

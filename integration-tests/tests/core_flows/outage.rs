@@ -351,26 +351,6 @@ async fn a_full_spool_says_so_and_the_lease_ends_when_there_is_room() {
     world.live_out(&core).await;
 }
 
-/// A ledger that others write too.
-struct Shared;
-
-impl Around for Shared {
-    fn is_shared(&self) -> bool {
-        true
-    }
-}
-
-#[tokio::test]
-async fn a_ledger_that_others_write_too_says_so_through_the_spool() {
-    let ((world, _folder), spool) = (world(), Spool::new());
-    let around: Arc<dyn Around> = Arc::new(Shared);
-    let shared = spool.before(&world, ledger_with(&world.ledger, &around));
-    assert!(shared.is_shared());
-    drop(shared);
-    let own = spool.before(&world, Arc::clone(&world.ledger));
-    assert!(!own.is_shared());
-}
-
 fn saying(length: usize) -> Transaction {
     let entry = Entry::new(START, Event::PolicyActivated);
     Transaction {

@@ -275,8 +275,6 @@ impl Revoke for WrappedCloud {
     }
 }
 
-/// A ledger whose changes are watched. Reads are not: a crash at one is the crash after the change
-/// before it.
 struct WrappedLedger {
     inner: Arc<dyn Ledger>,
     around: Arc<dyn Around>,
@@ -311,43 +309,43 @@ impl Ledger for WrappedLedger {
     }
 
     async fn row(&self, id: RowId) -> Result<Option<Row>, CannotRead> {
-        self.inner.row(id).await
+        self.around(self.inner.row(id)).await
     }
 
     async fn leases_of(&self, request: RequestId) -> Result<Vec<Row>, CannotRead> {
-        self.inner.leases_of(request).await
+        self.around(self.inner.leases_of(request)).await
     }
 
     async fn leases(&self, filter: LeaseFilter) -> Result<Vec<Row>, CannotRead> {
-        self.inner.leases(filter).await
+        self.around(self.inner.leases(filter)).await
     }
 
     async fn sheet(&self, name: &str) -> Result<Option<Sheet>, CannotRead> {
-        self.inner.sheet(name).await
+        self.around(self.inner.sheet(name)).await
     }
 
     async fn sheets(&self, prefix: &str) -> Result<Vec<Sheet>, CannotRead> {
-        self.inner.sheets(prefix).await
+        self.around(self.inner.sheets(prefix)).await
     }
 
     async fn once(&self, key: &OnceKey) -> Result<Option<OnceUse>, CannotRead> {
-        self.inner.once(key).await
+        self.around(self.inner.once(key)).await
     }
 
     async fn due_lanes(&self, now: Timestamp, limit: u32) -> Result<Vec<LaneId>, CannotRead> {
-        self.inner.due_lanes(now, limit).await
+        self.around(self.inner.due_lanes(now, limit)).await
     }
 
     async fn due_requests(&self, now: Timestamp, limit: u32) -> Result<Vec<Row>, CannotRead> {
-        self.inner.due_requests(now, limit).await
+        self.around(self.inner.due_requests(now, limit)).await
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>, CannotRead> {
-        self.inner.next_due().await
+        self.around(self.inner.next_due()).await
     }
 
     async fn lane(&self, lane: &LaneId, now: Timestamp) -> Result<LaneRows, CannotRead> {
-        self.inner.lane(lane, now).await
+        self.around(self.inner.lane(lane, now)).await
     }
 
     async fn claim_lane(
@@ -365,11 +363,11 @@ impl Ledger for WrappedLedger {
     }
 
     async fn entries(&self, from: u64, limit: u32) -> Result<Vec<StoredEntry>, CannotRead> {
-        self.inner.entries(from, limit).await
+        self.around(self.inner.entries(from, limit)).await
     }
 
     async fn frontier(&self) -> Result<Frontier, CannotRead> {
-        self.inner.frontier().await
+        self.around(self.inner.frontier()).await
     }
 
     async fn store_checkpoint(&self, size: u64, note: String) -> Result<(), CommitError> {
@@ -377,6 +375,6 @@ impl Ledger for WrappedLedger {
     }
 
     async fn checkpoints(&self) -> Result<Vec<(u64, String)>, CannotRead> {
-        self.inner.checkpoints().await
+        self.around(self.inner.checkpoints()).await
     }
 }

@@ -126,8 +126,8 @@ impl<'c> Writing<'c> {
             .optional()?;
         let (epoch, until) = match owned {
             None => (1, until),
-            Some((epoch, _, owned_until)) if owned_until <= now => (epoch.saturating_add(1), until),
             Some((epoch, owner, owned_until)) if owner == hand => (epoch, until.max(owned_until)),
+            Some((epoch, _, owned_until)) if owned_until <= now => (epoch.saturating_add(1), until),
             Some(_) => return Ok(None),
         };
         self.execute(

@@ -1,0 +1,190 @@
+//! A cloud that enforces what it was last told, after a lag, and remembers everything.
+//!
+//! ```text
+//! CloudPort (one per broker: what core calls) ── the wire: lost, late ──► Cloud: Estate
+//! ```
+//!
+//! What a call does, it does in the moment in which it arrives, whoever still waits for it. Whether
+//! a session worked at some moment follows from the estate's past and from nothing that anybody
+//! says.
+
+mod estate;
+mod giving;
+mod lists;
+mod port;
+mod taking;
+
+use core::time::Duration;
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard};
+
+use jitney_aws::simulated::{Denied, List, ListName};
+use jitney_core::adapter::{Mark, Stamped, StampedKind};
+use jitney_core::evidence::Held;
+use jitney_core::handle::Handle;
+use jitney_core::id::TargetName;
+use jitney_core::plan::LaneId;
+use jitney_core::time::Timestamp;
+
+pub use estate::{Estate, Session};
+pub use port::CloudPort;
+
+use super::dice::Dice;
+use super::executor::{Stage, lock};
+
+/// How long a session lives.
+pub const SESSION_LIFE: Duration = Duration::from_secs(900);
+/// For how long after it was signed a call is still acted on, by the cloud's clock.
+pub const PATIENCE: Duration = Duration::from_secs(300);
+/// How far a broker's clock may be from the cloud's.
+pub const SKEW: Duration = Duration::from_secs(60);
+/// How long an adapter waits for an answer.
+pub const DEADLINE: Duration = Duration::from_secs(10);
+/// The longest until what was written is in force.
+pub const LAG_MAX: Duration = Duration::from_secs(6);
+/// How long an adapter waits, after it read back what it wrote, until it calls it settled.
+pub const SETTLE: Duration = Duration::from_secs(8);
+
+/// How a cloud takes back what it gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// Lists name the sessions that are denied everything, also such as land later. They are
+    /// written whole, by whoever writes last.
+    Denies,
+    /// The grant is deleted. One that lands later is there again.
+    Deletes,
+}
+
+/// The cloud of one target.
+pub struct Cloud {
+    /// The target.
+    pub target: TargetName,
+    /// How it takes back.
+    pub style: Style,
+    stage: Stage,
+    dice: Dice,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    estate: Estate,
+    down_until: Timestamp,
+    changes: u64,
+}
+
+impl Cloud {
+    /// An empty cloud.
+    #[must_use]
+    pub fn new(target: TargetName, style: Style, stage: Stage, dice: Dice) -> Self {
+        Self {
+            target,
+            style,
+            stage,
+            dice,
+            state: Mutex::default(),
+        }
+    }
+
+    /// Looks at everything that it ever did.
+    pub fn look<T>(&self, at: impl FnOnce(&Estate) -> T) -> T {
+        at(&self.lock().estate)
+    }
+
+    /// It answers nobody until then.
+    pub fn go_down(&self, until: Timestamp) {
+        self.lock().down_until = until;
+    }
+
+    /// Until when it answered nobody.
+    #[must_use]
+    pub fn down_until(&self) -> Timestamp {
+        self.lock().down_until
+    }
+
+    /// Whether it answers nobody.
+    #[must_use]
+    pub fn is_down(&self) -> bool {
+        self.stage.now() < self.lock().down_until
+    }
+
+    /// A stranger, who knows nothing of us, empties every list. Gives what was undone.
+    pub fn stranger(&self) -> Denied {
+        let in_force_at = self.stage.now().plus(self.lag());
+        self.lock().estate.empty_lists(in_force_at)
+    }
+
+    /// How long the next change takes to be in force.
+    fn lag(&self) -> Duration {
+        let mut state = self.lock();
+        state.changes += 1;
+        let mut dice = self.dice.at(state.changes);
+        dice.between(Duration::ZERO, LAG_MAX)
+    }
+
+    /// Makes a session, unless the call was signed too long ago. The clock of the cloud is true.
+    pub(super) fn mint(&self, session: Session, signed_at: Timestamp) -> Option<Session> {
+        let now = self.stage.now();
+        if now > signed_at.plus(PATIENCE) {
+            return None;
+        }
+        let session = Session {
+            minted_at: now,
+            expires_at: now.plus(SESSION_LIFE),
+            ..session
+        };
+        Some(self.lock().estate.mint(session))
+    }
+
+    /// Writes a list whole, or removes it.
+    pub(super) fn write(&self, lane: &LaneId, name: ListName, list: Option<List>) {
+        let in_force_at = self.stage.now().plus(self.lag());
+        self.lock()
+            .estate
+            .write_list((lane, name), list, in_force_at);
+    }
+
+    /// Deletes what is there of some handles, and all that was issued in the lane before a moment.
+    /// Gives the latest mark that anything in the lane bore, and what is deleted.
+    pub(super) fn delete(
+        &self,
+        lane: &LaneId,
+        handles: &[Handle],
+        issued_before: Option<Timestamp>,
+    ) -> (Option<Mark>, BTreeSet<Handle>) {
+        let (now, lag) = (self.stage.now(), self.lag());
+        let estate = &mut self.lock().estate;
+        let here = estate.there(now).filter(|session| session.lane == *lane);
+        let mark = here.map(|session| session.mark).max();
+        (mark, estate.delete(lane, handles, issued_before, now, lag))
+    }
+
+    /// Everything that bears the installation's stamp.
+    pub(super) fn stamped(&self) -> Vec<Stamped> {
+        let now = self.stage.now();
+        let estate = &self.lock().estate;
+        let stamped = |(lane, held, mark): (LaneId, Held, Option<Mark>), kind| Stamped {
+            native: format!("{held} in {lane}"),
+            lane,
+            held,
+            mark,
+            kind,
+        };
+        if self.style == Style::Denies {
+            let entries = estate.entries().into_iter();
+            return entries
+                .map(|it| stamped(it, StampedKind::Enforcement))
+                .collect();
+        }
+        let grants = estate.there(now).map(|session| {
+            let held = Held::Grant(session.handle.clone());
+            let entry = (session.lane.clone(), held, Some(session.mark));
+            stamped(entry, StampedKind::Grant)
+        });
+        grants.collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+}
