@@ -83,6 +83,8 @@ pub struct Recovery {
     pub began_at: Timestamp,
     /// What was issued before this is cut. Nothing is elevated before it.
     pub cut_before: Timestamp,
+    /// When all of that has ended by itself, in whatever lane could not be cut.
+    pub over_at: Timestamp,
     /// The lanes in which that was not read back yet.
     pub lanes: BTreeSet<LaneId>,
 }

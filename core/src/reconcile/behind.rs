@@ -13,6 +13,7 @@ use crate::evidence::{Held, Hold};
 use crate::ledger::{CommitError, Fence, Transaction};
 use crate::plan::LaneId;
 use crate::standing::{Halt, Recovery, Seen, Standing};
+use crate::time::Timestamp;
 use crate::usecase::Core;
 
 impl Core {
@@ -33,7 +34,9 @@ impl Core {
         match (self.later_than_ours(lane, hand, pass).await?, recovery) {
             (Some(seen), None) => self.halt(lane, seen).await,
             (Some(seen), Some(_)) => self.outgrow(lane, seen).await,
-            (None, Some(recovery)) if is_cut(recovery, lane, held) => self.cut(lane).await,
+            (None, Some(recovery)) if is_cut(recovery, lane, held, self.clock.now()) => {
+                self.cut(lane).await
+            }
             (None, _) => Ok(()),
         }
     }
@@ -163,13 +166,15 @@ impl Core {
     }
 }
 
-/// Whether the pass enforced the cut that a recovery waits for in this lane.
-fn is_cut(recovery: &Recovery, lane: &LaneId, held: &[Hold]) -> bool {
+/// Whether the pass enforced the cut that a recovery waits for in this lane, or came so late that
+/// there is nothing left to cut.
+fn is_cut(recovery: &Recovery, lane: &LaneId, held: &[Hold], now: Timestamp) -> bool {
     let reaches = |hold: &Hold| match hold.held {
         Held::IssuedBefore(moment) => moment >= recovery.cut_before,
         Held::Grant(_) => false,
     };
-    recovery.lanes.contains(lane) && held.iter().any(reaches)
+    let is_due = recovery.lanes.contains(lane);
+    is_due && (now >= recovery.over_at || held.iter().any(reaches))
 }
 
 pub(crate) fn describe(seen: Seen) -> String {

@@ -106,11 +106,9 @@ impl Core {
             ..Aim::default()
         };
         self.put_order(says, change, everything, found.lanes.clone(), signed)?;
-        let cut_before = change
-            .holds_placed
-            .iter()
-            .filter_map(|hold| hold.issued_by)
-            .max();
+        let cuts = &change.holds_placed;
+        let cut_before = cuts.iter().filter_map(|hold| hold.issued_by).max();
+        let over_at = cuts.iter().map(|hold| hold.until).max();
         let entry = Entry::new(now, Event::RecoveryOrdered)
             .field("lanes", found.lanes.len())
             .field("seen", describe(halt.seen))
@@ -121,6 +119,7 @@ impl Core {
             reason: signed.reason.clone(),
             began_at: now,
             cut_before: cut_before.unwrap_or(now),
+            over_at: over_at.unwrap_or(now),
             lanes: found.lanes.clone(),
         });
         says.halt = Some(halt);

@@ -11,7 +11,9 @@ use jitney_core::ledger::Ledger;
 use jitney_core::standing::Seen;
 use jitney_core::usecase::{Core, Signed};
 use jitney_integration_tests::fake_cloud::SETTLE;
-use jitney_integration_tests::fixtures::{BACKUP_SCOPE, PROD, PROD_SCOPE, World, ask, proof};
+use jitney_integration_tests::fixtures::{
+    BACKUP, BACKUP_SCOPE, PROD, PROD_SCOPE, World, ask, proof,
+};
 use jitney_ledger_sqlite::{SqliteLedger, SqliteOptions};
 use tempfile::TempDir;
 
@@ -196,4 +198,28 @@ async fn without_a_halt_there_is_nothing_to_recover_from() {
     let core = world.broker("a");
     let refusal = core.recover(&signed()).await.unwrap_err();
     assert_eq!(refusal.code, "bad_request");
+}
+
+#[tokio::test]
+async fn a_recovery_comes_to_its_end_although_a_cloud_was_away_for_a_day() {
+    let (world, folder) = world();
+    let lost = world.broker("a");
+    ended(&world, &lost, "1").await;
+    let copy = backup(folder.path());
+    ended(&world, &lost, "2").await;
+    drop(lost);
+    let (core, _ledger) = restored(&world, &copy, "b");
+    world.clock.pass(seconds(61));
+    turn(&world, &core).await;
+    core.recover(&signed()).await.unwrap();
+    // Longer than anything can live that was issued before the cut.
+    world.cloud(BACKUP).set_revoking_down(true);
+    for _ in 0..24 {
+        turn(&world, &core).await;
+        world.clock.pass(seconds(3_600));
+    }
+    assert!(core.books.standing().await.unwrap().says.halt.is_some());
+    world.cloud(BACKUP).set_revoking_down(false);
+    turn(&world, &core).await;
+    assert!(core.books.standing().await.unwrap().says.halt.is_none());
 }

@@ -138,7 +138,12 @@ fn both_promises_hold_in_every_world() {
         let missing = sum.hits.missing();
         assert!(missing.is_empty(), "never tried: {missing:?}");
         let tally = sum.tally;
-        let seen = [tally.renewals, tally.revoked, tally.takeovers, tally.recoveries];
+        let seen = [
+            tally.renewals,
+            tally.revoked,
+            tally.takeovers,
+            tally.recoveries,
+        ];
         assert!(seen.iter().all(|count| *count > 0), "{tally:?}");
     }
 }
