@@ -52,6 +52,9 @@ pub enum Command {
     /// The installation's own keys.
     #[command(subcommand)]
     Keys(Keys),
+    /// Move a whole ledger: into a file, out of one, or into another ledger.
+    #[command(subcommand)]
+    Ledger(Ledger),
 }
 
 impl Command {
@@ -177,6 +180,44 @@ pub enum Lease {
     Revoke(LeaseRevoke),
     /// Declare a lease over without evidence: it is no longer revoked, and stays visible for ever.
     WriteOff(LeaseWriteOff),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Ledger {
+    /// Write everything that is in the ledger into a file. No broker may run on it.
+    Export(LedgerExport),
+    /// Fill an empty ledger from such a file, whole or not at all.
+    Import(LedgerImport),
+    /// Fill another configuration's empty ledger with what is in this one. No broker may run on
+    /// either.
+    Migrate(LedgerMigrate),
+}
+
+#[derive(Debug, Args)]
+pub struct LedgerExport {
+    #[command(flatten)]
+    pub configuration: ConfigurationFile,
+    /// The file to make; otherwise it goes to standard output.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct LedgerImport {
+    #[command(flatten)]
+    pub configuration: ConfigurationFile,
+    /// The file to read; otherwise it comes from standard input.
+    #[arg(long, value_name = "FILE")]
+    pub dump: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct LedgerMigrate {
+    #[command(flatten)]
+    pub configuration: ConfigurationFile,
+    /// The configuration whose ledger is filled.
+    #[arg(long, value_name = "FILE")]
+    pub to: PathBuf,
 }
 
 /// How answers look.

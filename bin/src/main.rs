@@ -5,6 +5,7 @@ mod commands;
 mod configuration;
 mod failure;
 mod keys;
+mod ledgers;
 mod logging;
 mod operators;
 mod terminal;
@@ -15,7 +16,9 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use arguments::{Arguments, Command};
-use commands::{audit, demo, dev, doctor, keys as key_files, lease, operate, run, sandbox, serve};
+use commands::{
+    audit, demo, dev, doctor, keys as key_files, lease, ledger, operate, run, sandbox, serve,
+};
 use failure::{Failure, INTERNAL, USAGE};
 
 fn main() -> ExitCode {
@@ -51,6 +54,7 @@ async fn command(command: Command) -> Result<u8, Failure> {
         Command::Status(arguments) => operate::status(arguments).await,
         Command::Doctor(arguments) => doctor::doctor(arguments).await,
         Command::Audit(arguments) => audit::audit(arguments).await,
+        Command::Ledger(arguments) => ledger::ledger(arguments).await,
         Command::Keys(arguments) => key_files::keys(arguments),
     }
 }

@@ -1,7 +1,6 @@
 //! Puts a broker together from its configuration. The only file that names every adapter.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::Arc;
 
 use jitney_aws::{AwsAdapter, AwsTarget, Identities};
@@ -17,7 +16,6 @@ use jitney_core::usecase::Core;
 use jitney_identity::hooks::{GithubHook, GitlabHook, WeakSecret};
 use jitney_identity::{Issuers, Verifier};
 use jitney_ledger_spool::{CannotOpen as CannotOpenSpool, Spooled};
-use jitney_ledger_sqlite::{CannotOpen, SqliteLedger, SqliteOptions, SqliteReader};
 use jitney_policies::{CannotLoad, CedarPolicies, Sources, catalogue, read_policies, read_text};
 use url::Url;
 
@@ -26,16 +24,18 @@ use crate::configuration::{
 };
 use crate::failure::Failure;
 use crate::keys;
+use crate::ledgers;
 
 /// Everything a broker is made of. Nothing is called yet, neither cloud nor issuer.
-pub fn wire(configuration: &Configuration) -> Result<BrokerOptions, Failure> {
+pub async fn wire(configuration: &Configuration) -> Result<BrokerOptions, Failure> {
     wire_as(configuration, |account| {
         Identities::of(account).map_err(|error| Failure::configuration("ambient_endpoint", error))
     })
+    .await
 }
 
 /// The same, with the identity in which AWS is called.
-pub fn wire_as(
+pub async fn wire_as(
     configuration: &Configuration,
     identities: impl Fn(&AwsTarget) -> Result<Identities, Failure>,
 ) -> Result<BrokerOptions, Failure> {
@@ -53,7 +53,7 @@ pub fn wire_as(
     let (catalogue, policies) = policies(configuration)?;
     let keys = keys::read(&configuration.keys, &configuration.installation)?;
     let metrics = Arc::<Metrics>::default();
-    let ledger: Arc<dyn Ledger> = Arc::new(spooled(configuration)?);
+    let ledger: Arc<dyn Ledger> = Arc::new(spooled(configuration).await?);
     let ledger: Arc<dyn Ledger> = Arc::new(MeasuredLedger::new(ledger, Arc::clone(&metrics)));
     let core = Core {
         books: Books::new(ledger, configuration.silence),
@@ -119,13 +119,9 @@ fn verifier(configuration: &Configuration) -> Result<Verifier, Failure> {
     Verifier::new(issuers).map_err(|error| Failure::unreachable("no_https", error))
 }
 
-fn ledger(options: &SqliteOptions) -> Result<SqliteLedger, Failure> {
-    SqliteLedger::open(options).map_err(cannot_open)
-}
-
 /// The ledger, with the spool before it: whoever opens one has both.
-fn spooled(configuration: &Configuration) -> Result<Spooled, Failure> {
-    let inner = Arc::new(ledger(&configuration.ledger)?);
+async fn spooled(configuration: &Configuration) -> Result<Spooled, Failure> {
+    let inner = ledgers::open(&configuration.ledger).await?;
     let (spool, installation) = (&configuration.spool, configuration.installation.as_str());
     let clock = Arc::new(SystemClock);
     Spooled::open(inner, clock, &spool.path, installation, spool.bytes).map_err(|error| {
@@ -139,20 +135,6 @@ fn spooled(configuration: &Configuration) -> Result<Spooled, Failure> {
             }
         }
     })
-}
-
-/// A ledger for looking at, also while a broker writes it. One that is not there is not made.
-pub fn ledger_to_read(path: &Path) -> Result<SqliteReader, Failure> {
-    SqliteReader::open(path).map_err(|error| Failure::unreachable(error.code(), error))
-}
-
-fn cannot_open(error: CannotOpen) -> Failure {
-    match &error {
-        CannotOpen::BadOption(_) | CannotOpen::Refused { .. } | CannotOpen::NotALedger { .. } => {
-            Failure::configuration(error.code(), &error)
-        }
-        _ => Failure::unreachable(error.code(), &error),
-    }
 }
 
 fn tls(section: &TlsSection) -> Result<Tls, Failure> {

@@ -12,6 +12,7 @@ pub mod books;
 pub mod catalogue;
 pub mod credential;
 pub mod decision;
+pub mod dump;
 pub mod evidence;
 pub mod fault;
 pub mod guarantee;

@@ -6,4 +6,5 @@ pub mod fake_cloud;
 pub mod fixtures;
 pub mod kills;
 pub mod ledger_laws;
+pub mod postgres;
 pub mod simulation;

@@ -2,18 +2,18 @@
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use jitney_core::audit::{ExportWriter, Note, Verified, Verifier, VerifierKey, verify_export};
 use jitney_core::ledger::CannotRead;
-use jitney_ledger_sqlite::SqliteReader;
+use jitney_ledger_sqlite::SqliteOptions;
 
 use crate::arguments::{Audit, AuditExport, AuditVerify};
-use crate::configuration::{self, Configuration};
+use crate::configuration::{self, Configuration, LedgerSection};
 use crate::failure::{BAD_DATA, Failure, USAGE};
 use crate::keys::audit_key;
+use crate::ledgers::LedgerToRead;
 use crate::terminal::{output, say, unwritable, warn};
-use crate::wiring;
 
 /// How many entries are read at a time.
 const PAGE: u32 = 1_000;
@@ -41,7 +41,9 @@ async fn verify(arguments: AuditVerify) -> Result<u8, Failure> {
             verify_export(BufReader::new(input), verifier)
                 .map_err(|error| Failure::new(BAD_DATA, error.code(), error))?
         }
-        (None, Some(path)) => verify_ledger(&wiring::ledger_to_read(&path)?, verifier).await?,
+        (None, Some(section)) => {
+            verify_ledger(&LedgerToRead::open(&section).await?, verifier).await?
+        }
         (None, None) => return Err(Failure::internal("there is nothing to verify")),
     };
     tell(&verified)?;
@@ -49,7 +51,9 @@ async fn verify(arguments: AuditVerify) -> Result<u8, Failure> {
 }
 
 /// The key and the ledger: those on the command line, or the configured ones.
-fn what_to_verify(arguments: &AuditVerify) -> Result<(VerifierKey, Option<PathBuf>), Failure> {
+fn what_to_verify(
+    arguments: &AuditVerify,
+) -> Result<(VerifierKey, Option<LedgerSection>), Failure> {
     let given = match &arguments.key {
         Some(text) => Some(
             text.parse::<VerifierKey>()
@@ -59,7 +63,10 @@ fn what_to_verify(arguments: &AuditVerify) -> Result<(VerifierKey, Option<PathBu
     };
     match (given, &arguments.export, &arguments.ledger) {
         (Some(key), Some(_), _) => Ok((key, None)),
-        (Some(key), None, Some(path)) => Ok((key, Some(path.clone()))),
+        (Some(key), None, Some(path)) => {
+            let options = SqliteOptions::at(path);
+            Ok((key, Some(LedgerSection::Sqlite(options))))
+        }
         (given, _, _) => {
             let file = &arguments.configuration.config;
             let configuration = configuration::read(file, std::env::vars())?;
@@ -67,7 +74,7 @@ fn what_to_verify(arguments: &AuditVerify) -> Result<(VerifierKey, Option<PathBu
                 Some(key) => key,
                 None => own_key(&configuration)?,
             };
-            Ok((key, Some(configuration.ledger.path)))
+            Ok((key, Some(configuration.ledger)))
         }
     }
 }
@@ -77,7 +84,7 @@ fn own_key(configuration: &Configuration) -> Result<VerifierKey, Failure> {
     Ok(key.verifier())
 }
 
-async fn verify_ledger(ledger: &SqliteReader, mut verifier: Verifier) -> Result<Verified, Failure> {
+async fn verify_ledger(ledger: &LedgerToRead, mut verifier: Verifier) -> Result<Verified, Failure> {
     let bad = |error: jitney_core::audit::VerifyError| Failure::new(BAD_DATA, error.code(), error);
     let mut log = Log::open(ledger).await?;
     while let Some(piece) = log.next().await? {
@@ -110,7 +117,7 @@ async fn export(arguments: AuditExport) -> Result<u8, Failure> {
     let file = &arguments.configuration.config;
     let configuration = configuration::read(file, std::env::vars())?;
     let key = own_key(&configuration)?;
-    let ledger = wiring::ledger_to_read(&configuration.ledger.path)?;
+    let ledger = LedgerToRead::open(&configuration.ledger).await?;
     let left_out = match &arguments.out {
         Some(path) => {
             let out = File::create_new(path).map_err(|error| {
@@ -134,7 +141,7 @@ async fn export(arguments: AuditExport) -> Result<u8, Failure> {
 
 /// Writes everything up to the last checkpoint. Gives the number of entries that were left out.
 async fn write_export(
-    ledger: &SqliteReader,
+    ledger: &LedgerToRead,
     key: &VerifierKey,
     out: impl Write,
 ) -> Result<u64, Failure> {
@@ -167,7 +174,7 @@ async fn write_export(
 
 /// A ledger's log in its order: each checkpoint right after the last entry it covers.
 struct Log<'a> {
-    ledger: &'a SqliteReader,
+    ledger: &'a LedgerToRead,
     checkpoints: std::iter::Peekable<std::vec::IntoIter<(u64, String)>>,
     signed: u64,
     page: std::vec::IntoIter<Vec<u8>>,
@@ -180,7 +187,7 @@ enum Piece {
 }
 
 impl<'a> Log<'a> {
-    async fn open(ledger: &'a SqliteReader) -> Result<Self, Failure> {
+    async fn open(ledger: &'a LedgerToRead) -> Result<Self, Failure> {
         let mut checkpoints = ledger.checkpoints().await.map_err(cannot_read)?;
         checkpoints.sort_by_key(|(size, _)| *size);
         let signed = checkpoints.last().map_or(0, |(size, _)| *size);

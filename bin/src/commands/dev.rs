@@ -44,7 +44,8 @@ pub async fn dev(arguments: Dev) -> Result<u8, Failure> {
     let configuration = configuration::read(&file, [])?;
     keys::make_missing(&configuration.keys)?;
     let identity = identity(&sandbox)?;
-    let options = wiring::wire_as(&configuration, |_| Ok(Identities::one(identity.clone())))?;
+    let options =
+        wiring::wire_as(&configuration, |_| Ok(Identities::one(identity.clone()))).await?;
     let broker = start(options).await?;
     let job = sandbox.ci.job(GithubJob::push_to_main());
     explain(&configuration, broker.url().as_str(), &sandbox, &job)?;

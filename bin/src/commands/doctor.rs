@@ -9,10 +9,12 @@ use jitney_api::admin::StatusView;
 use jitney_api::paths;
 use jitney_aws::{Examination, Identities, examine};
 use jitney_broker::SystemClock;
+use jitney_ledger_postgres::posture;
 
 use crate::arguments::ConfigurationFile;
-use crate::configuration::{self, CloudTarget, Configuration};
+use crate::configuration::{self, CloudTarget, Configuration, LedgerSection};
 use crate::failure::{Failure, UNWELL};
+use crate::ledgers::LedgerToRead;
 use crate::operators::Operators;
 use crate::terminal::{inline, say};
 use crate::{keys, wiring};
@@ -136,20 +138,29 @@ fn look_at_files(configuration: &Configuration, report: &mut Report) -> Result<(
     )
 }
 
-/// The ledger as it lies there. Whoever can write it can forget leases.
+/// The ledger as it stands there. Whoever can write it can forget leases.
 async fn ledger(configuration: &Configuration) -> Finding {
-    let path = &configuration.ledger.path;
-    if !path.exists() {
-        let told = format!(
-            "`{}` is not there; the first start makes it",
-            path.display()
-        );
-        return Finding::NotLookedAt(told);
+    let section = &configuration.ledger;
+    match section {
+        LedgerSection::Sqlite(options) if !options.path.exists() => {
+            let path = options.path.display();
+            let told = format!("`{path}` is not there; the first start makes it");
+            return Finding::NotLookedAt(told);
+        }
+        LedgerSection::Sqlite(options) => {
+            if let Some(wrong) = open_to_others(&options.path) {
+                return Finding::Wrong(wrong);
+            }
+        }
+        LedgerSection::Postgres(options) => match posture(options).await {
+            Ok(posture) if !posture.concerns().is_empty() => {
+                return Finding::Wrong(posture.concerns().join("; "));
+            }
+            Ok(_) => {}
+            Err(error) => return Finding::Wrong(error.to_string()),
+        },
     }
-    if let Some(wrong) = open_to_others(path) {
-        return Finding::Wrong(wrong);
-    }
-    let reader = match wiring::ledger_to_read(path) {
+    let reader = match LedgerToRead::open(section).await {
         Ok(reader) => reader,
         Err(failure) => return Finding::Wrong(failure.to_string()),
     };

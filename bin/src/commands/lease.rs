@@ -5,14 +5,13 @@ use jitney_broker::view;
 use jitney_core::books::{FoundLease, found_lease};
 use jitney_core::id::LeaseId;
 use jitney_core::ledger::{LeaseFilter, RowId};
-use jitney_ledger_sqlite::SqliteReader;
 
 use crate::arguments::{ConfigurationFile, Format, Lease, LeaseList, LeaseShow};
 use crate::commands::operate;
 use crate::configuration::{self, Configuration};
 use crate::failure::{Failure, UNREACHABLE, USAGE};
+use crate::ledgers::LedgerToRead;
 use crate::terminal::{inline, say, table};
-use crate::wiring;
 
 /// Runs the command.
 pub async fn lease(command: Lease) -> Result<u8, Failure> {
@@ -25,14 +24,14 @@ pub async fn lease(command: Lease) -> Result<u8, Failure> {
 }
 
 /// The configuration and its ledger.
-fn open(file: &ConfigurationFile) -> Result<(Configuration, SqliteReader), Failure> {
+async fn open(file: &ConfigurationFile) -> Result<(Configuration, LedgerToRead), Failure> {
     let configuration = configuration::read(&file.config, std::env::vars())?;
-    let ledger = wiring::ledger_to_read(&configuration.ledger.path)?;
+    let ledger = LedgerToRead::open(&configuration.ledger).await?;
     Ok((configuration, ledger))
 }
 
 async fn list(arguments: LeaseList) -> Result<u8, Failure> {
-    let (configuration, ledger) = open(&arguments.configuration)?;
+    let (configuration, ledger) = open(&arguments.configuration).await?;
     let filter = LeaseFilter {
         ended_too: arguments.all,
         limit: arguments.limit,
@@ -80,7 +79,7 @@ async fn show(arguments: LeaseShow) -> Result<u8, Failure> {
         .id
         .parse()
         .map_err(|error| Failure::new(USAGE, "bad_lease_id", error))?;
-    let (configuration, ledger) = open(&arguments.configuration)?;
+    let (configuration, ledger) = open(&arguments.configuration).await?;
     let row = ledger.row(RowId::Lease(id)).await.map_err(cannot_read)?;
     let Some(row) = row else {
         return Err(Failure::new(

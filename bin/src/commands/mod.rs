@@ -6,6 +6,7 @@ pub mod dev;
 pub mod doctor;
 pub mod keys;
 pub mod lease;
+pub mod ledger;
 pub mod operate;
 pub mod run;
 pub mod sandbox;

@@ -12,7 +12,7 @@ use crate::wiring;
 pub async fn serve(file: ConfigurationFile) -> Result<u8, Failure> {
     let configuration = configuration::read(&file.config, std::env::vars())?;
     let stop = Stop::listen()?;
-    let broker = start(wiring::wire(&configuration)?).await?;
+    let broker = start(wiring::wire(&configuration).await?).await?;
     until_stopped(broker, stop).await
 }
 

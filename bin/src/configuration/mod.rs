@@ -8,7 +8,7 @@ mod sections;
 mod surroundings;
 
 pub use read::read;
-pub use sections::{CloudTarget, Configuration, KeysSection, TlsSection};
+pub use sections::{CloudTarget, Configuration, KeysSection, LedgerSection, TlsSection};
 pub use surroundings::{AlarmsSection, WebhookSection, WebhooksSection};
 
 #[cfg(test)]

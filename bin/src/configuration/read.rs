@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::complaint::{about, nearest, told};
-use super::sections::{CloudTarget, Configuration, Written};
+use super::sections::{CloudTarget, Configuration, LedgerSection, Written};
 use crate::failure::Failure;
 
 /// What variables that change the configuration begin with.
@@ -43,9 +43,10 @@ pub fn read(
         .build()
         .and_then(Config::try_deserialize::<Value>)
         .map_err(|error| told(file, ".", &error.to_string()))?;
-    let written: Written = typed(file, "", merged)?;
+    let mut written: Written = typed(file, "", merged)?;
     let folder = file.parent().unwrap_or_else(|| Path::new(""));
-    checked(file, written.below(folder))
+    let ledger = ledger(file, written.ledger.take())?.below(folder);
+    checked(file, written.below(folder), ledger)
 }
 
 fn text_of(file: &Path) -> Result<String, Failure> {
@@ -88,7 +89,6 @@ impl Written {
     /// The same with every path taken from the configuration's own folder.
     fn below(mut self, folder: &Path) -> Self {
         let place = |path: &mut PathBuf| *path = folder.join(&*path);
-        place(&mut self.ledger.path);
         self.spool.path.as_mut().map(place);
         place(&mut self.keys.stamp_secret_file);
         place(&mut self.keys.audit_key_file);
@@ -107,14 +107,16 @@ impl Written {
     }
 }
 
-fn checked(file: &Path, mut written: Written) -> Result<Configuration, Failure> {
+fn checked(
+    file: &Path,
+    mut written: Written,
+    ledger: LedgerSection,
+) -> Result<Configuration, Failure> {
     let of_key = |(key, wrong): (&str, String)| about(file, key, &wrong);
     let limits = written.limits.checked().map_err(of_key)?;
     let silence = written.silence.checked().map_err(of_key)?;
-    let spool = written
-        .spool
-        .checked(&written.ledger.path)
-        .map_err(of_key)?;
+    let beside = ledger.beside(file);
+    let spool = written.spool.checked(&beside).map_err(of_key)?;
     if written.issuers.is_empty() {
         let wrong = "is empty: no job could be believed; add one `[[issuers]]`";
         return Err(about(file, "issuers", wrong));
@@ -148,15 +150,12 @@ fn checked(file: &Path, mut written: Written) -> Result<Configuration, Failure> 
             return Err(about(file, &key, &wrong));
         }
     }
-    let (admin, beside) = (
-        written.admin.socket,
-        written.ledger.path.with_extension("sock"),
-    );
+    let (admin, beside) = (written.admin.socket, beside.with_extension("sock"));
     Ok(Configuration {
         file: file.to_owned(),
         installation: written.installation,
         broker: written.broker,
-        ledger: written.ledger,
+        ledger,
         spool,
         keys: written.keys,
         policies: written.policies,
@@ -170,6 +169,48 @@ fn checked(file: &Path, mut written: Written) -> Result<Configuration, Failure> 
         admin_socket: admin.unwrap_or(beside),
         alarms: written.alarms,
     })
+}
+
+/// Gives the ledger's section to the ledger that it is about.
+fn ledger(file: &Path, mut value: Value) -> Result<LedgerSection, Failure> {
+    let postgres = value
+        .as_object_mut()
+        .and_then(|keys| keys.remove("postgres"));
+    let Some(postgres) = postgres else {
+        return Ok(LedgerSection::Sqlite(typed(file, "ledger", value)?));
+    };
+    let besides = value.as_object().and_then(|keys| keys.keys().next());
+    if let Some(key) = besides {
+        let wrong =
+            "stands beside `[ledger.postgres]`: a broker has one ledger; remove one of them";
+        return Err(about(file, &format!("ledger.{key}"), wrong));
+    }
+    let options = typed(file, "ledger.postgres", postgres)?;
+    Ok(LedgerSection::Postgres(Box::new(options)))
+}
+
+impl LedgerSection {
+    /// What a broker keeps on its own machine is named after this: the ledger's file, or the
+    /// configuration's where the ledger is elsewhere.
+    fn beside(&self, file: &Path) -> PathBuf {
+        match self {
+            Self::Sqlite(options) => options.path.clone(),
+            Self::Postgres(_) => file.with_extension(""),
+        }
+    }
+
+    /// The same with every path taken from the configuration's own folder.
+    fn below(mut self, folder: &Path) -> Self {
+        let place = |path: &mut PathBuf| *path = folder.join(&*path);
+        match &mut self {
+            Self::Sqlite(options) => place(&mut options.path),
+            Self::Postgres(options) => {
+                options.password_file.as_mut().map(place);
+                options.certificate_authorities_file.as_mut().map(place);
+            }
+        }
+        self
+    }
 }
 
 /// Gives a target's section to the adapter of its cloud.

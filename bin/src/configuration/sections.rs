@@ -10,6 +10,7 @@ use jitney_core::catalogue::Resource;
 use jitney_core::id::{CloudName, InstallationName, ResourceName, TargetName};
 use jitney_core::usecase::Limits;
 use jitney_identity::IssuerConfig;
+use jitney_ledger_postgres::PostgresOptions;
 use jitney_ledger_sqlite::SqliteOptions;
 use serde::Deserialize;
 
@@ -25,7 +26,7 @@ pub struct Configuration {
     /// The broker itself.
     pub broker: BrokerSection,
     /// The ledger.
-    pub ledger: SqliteOptions,
+    pub ledger: LedgerSection,
     /// Where ends are noted while the ledger cannot be written.
     pub spool: Spool,
     /// The keys.
@@ -58,7 +59,7 @@ pub struct Configuration {
 pub(super) struct Written {
     pub installation: InstallationName,
     pub broker: BrokerSection,
-    pub ledger: SqliteOptions,
+    pub ledger: serde_json::Value,
     #[serde(default)]
     pub spool: SpoolSection,
     pub keys: KeysSection,
@@ -151,6 +152,15 @@ impl SpoolSection {
             bytes: u64::from(self.size_mib).saturating_mul(1024 * 1024),
         })
     }
+}
+
+/// `[ledger]`: one file for one broker, or `[ledger.postgres]` for several.
+#[derive(Debug, Clone)]
+pub enum LedgerSection {
+    /// One file.
+    Sqlite(SqliteOptions),
+    /// A schema on a server.
+    Postgres(Box<PostgresOptions>),
 }
 
 /// `[keys]`: files, never the keys themselves.

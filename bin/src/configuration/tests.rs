@@ -4,7 +4,7 @@
 
 use std::fs;
 
-use super::{Configuration, read};
+use super::{Configuration, LedgerSection, read};
 use crate::failure::Failure;
 
 const EXAMPLE: &str = include_str!("../../../examples/jitney.toml");
@@ -35,7 +35,10 @@ fn the_example_is_a_configuration() {
     assert_eq!(configuration.broker.lane_pause_milliseconds, 1_000);
     assert_eq!(configuration.targets.len(), 1);
     let folder = configuration.file.parent().unwrap();
-    assert_eq!(configuration.ledger.path, folder.join("jitney.db"));
+    let LedgerSection::Sqlite(ledger) = &configuration.ledger else {
+        panic!("{:?}", configuration.ledger)
+    };
+    assert_eq!(ledger.path, folder.join("jitney.db"));
     assert_eq!(configuration.spool.path, folder.join("jitney.db-spool"));
     assert_eq!(configuration.spool.bytes, 16 * 1024 * 1024);
     assert_eq!(configuration.policies.directory, folder.join("policies"));
@@ -239,4 +242,47 @@ fn a_webhook_tells_of_the_jobs_of_a_known_issuer() {
         "{}",
         unknown.told
     );
+}
+
+#[test]
+fn several_brokers_have_a_server() {
+    let ledger = "[ledger.postgres]
+url = \"postgres://jitney@db.example.com/jitney\"
+password_file = \"secrets/password\"";
+    let server = |ledger: &str| judge(&change("[ledger]\npath = \"jitney.db\"", ledger));
+    let configuration = server(ledger).unwrap();
+    let LedgerSection::Postgres(options) = &configuration.ledger else {
+        panic!("{:?}", configuration.ledger)
+    };
+    let folder = configuration.file.parent().unwrap();
+    let password = folder.join("secrets/password");
+    assert_eq!(options.password_file.as_ref(), Some(&password));
+    assert_eq!(options.schema, "jitney");
+    assert_eq!(configuration.spool.path, folder.join("jitney-spool"));
+    assert_eq!(configuration.admin_socket, folder.join("jitney.sock"));
+
+    let both = format!("[ledger]\npath = \"jitney.db\"\n{ledger}");
+    let mistakes = [
+        (
+            both.as_str(),
+            "`ledger.path` stands beside `[ledger.postgres]`",
+        ),
+        (
+            &ledger.replace("password_file", "pasword_file"),
+            "mean `ledger.postgres.password_file`",
+        ),
+        (
+            &ledger.replace("jitney@", "jitney:hunter2@"),
+            "it holds a password",
+        ),
+        (
+            &ledger.replace("postgres://", "mysql://"),
+            "`ledger.postgres.url`",
+        ),
+    ];
+    for (ledger, expected) in mistakes {
+        let told = server(ledger).unwrap_err().told;
+        assert!(told.contains(expected), "{told}");
+        assert!(!told.contains("hunter2"), "{told}");
+    }
 }

@@ -20,8 +20,10 @@
 mod apply;
 mod columns;
 mod desk;
+mod export;
 mod failure;
 mod head;
+mod import;
 mod ledger;
 mod open;
 mod options;
@@ -32,6 +34,8 @@ mod readers;
 mod schema;
 mod writer;
 
+pub use export::SqliteExport;
+pub use import::SqliteImport;
 pub use ledger::SqliteLedger;
 pub use open::{CannotOpen, SQLITE_VERSION_MIN};
 pub use options::{

@@ -85,6 +85,12 @@ pub enum CannotOpen {
         /// Which ledger.
         path: PathBuf,
     },
+    /// It was to be filled, and there is something in it.
+    #[error("the ledger `{}` is not empty: name one that no broker has used yet", path.display())]
+    NotEmpty {
+        /// Which ledger.
+        path: PathBuf,
+    },
     /// Its parts contradict each other.
     #[error("the ledger `{}` is damaged: {reason}", path.display())]
     Damaged {
@@ -115,6 +121,7 @@ impl CannotOpen {
             Self::NotALedger { .. } => "ledger_not_a_ledger",
             Self::NewerSchema { .. } => "ledger_schema_newer",
             Self::ReadOnly { .. } => "ledger_read_only",
+            Self::NotEmpty { .. } => "ledger_not_empty",
             Self::Damaged { .. } => "ledger_damaged",
             Self::Failed { .. } => "ledger_failed",
         }
