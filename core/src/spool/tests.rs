@@ -165,6 +165,9 @@ fn what_a_fence_says_and_when_a_lane_is_looked_at_does_not_matter() {
     assert!(ends_only(&ending).is_some());
 }
 
+/// Adds one part to a transaction.
+type Part<'a> = &'a dyn Fn(&mut Transaction);
+
 #[test]
 fn nothing_but_ends_may_be_noted() {
     let (ending, lease) = end();
@@ -179,7 +182,7 @@ fn nothing_but_ends_may_be_noted() {
         name: "slot".to_owned(),
         lease: lease.terms().id,
     };
-    let parts: [(&str, &dyn Fn(&mut Transaction)); 9] = [
+    let parts: [(&str, Part<'_>); 9] = [
         ("once", &|it| {
             it.once.push(OnceUse {
                 key: OnceKey("key".to_owned()),

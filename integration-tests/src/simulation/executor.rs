@@ -359,8 +359,7 @@ mod tests {
         }
         let mut executor = Executor::new(stage, Dice::of(seed), 1_000);
         assert_eq!(executor.run(Timestamp::from_seconds(60)), Rest::Idle);
-        let steps = lock(&steps).clone();
-        steps
+        lock(&steps).clone()
     }
 
     #[test]

@@ -116,8 +116,7 @@ mod tests {
             *lock(&hearing) = Some(waiting.await);
         });
         Executor::new(stage, Dice::of(1), 100).run(Timestamp::from_seconds(100));
-        let heard = *lock(&heard);
-        heard
+        *lock(&heard)
     }
 
     #[test]

@@ -127,7 +127,7 @@ impl<'a> History<'a> {
         self.asked += 1;
         let name = self.asked.to_string();
         let key = format!("key-{name}");
-        let scope = if self.asked % 2 == 0 {
+        let scope = if self.asked.is_multiple_of(2) {
             BACKUP_SCOPE
         } else {
             PROD_SCOPE
