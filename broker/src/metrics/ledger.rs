@@ -83,6 +83,10 @@ impl Ledger for MeasuredLedger {
         outcome
     }
 
+    fn is_shared(&self) -> bool {
+        self.inner.is_shared()
+    }
+
     async fn row(&self, id: RowId) -> Result<Option<Row>, CannotRead> {
         self.inner.row(id).await
     }

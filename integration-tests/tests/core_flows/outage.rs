@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use async_trait::async_trait;
+use jitney_broker::MeasuredLedger;
 use jitney_core::adapter::Adapter;
 use jitney_core::audit::{Entry, Event};
 use jitney_core::evidence::Held;
@@ -349,6 +350,28 @@ async fn a_full_spool_says_so_and_the_lease_ends_when_there_is_room() {
     assert_eq!(world.lease(lease).await.state(), "active");
     spool.illness.set(Health::Well);
     world.live_out(&core).await;
+}
+
+/// A ledger that others write too.
+struct Shared;
+
+impl Around for Shared {
+    fn is_shared(&self) -> bool {
+        true
+    }
+}
+
+#[tokio::test]
+async fn a_ledger_that_others_write_too_says_so_through_whatever_stands_before_it() {
+    let ((world, _folder), spool) = (world(), Spool::new());
+    let around: Arc<dyn Around> = Arc::new(Shared);
+    let shared = spool.before(&world, ledger_with(&world.ledger, &around));
+    assert!(shared.is_shared());
+    drop(shared);
+    let measured = MeasuredLedger::new(ledger_with(&world.ledger, &around), Arc::default());
+    assert!(measured.is_shared());
+    let own = spool.before(&world, Arc::clone(&world.ledger));
+    assert!(!own.is_shared());
 }
 
 fn saying(length: usize) -> Transaction {

@@ -1,7 +1,7 @@
 //! The ledger in front of the ledger.
 
 use core::time::Duration;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -281,6 +281,12 @@ impl Ledger for Spooled {
 
     fn is_shared(&self) -> bool {
         self.inner.is_shared()
+    }
+
+    /// Without what only the spool knows: this is a number for people, and the ledger counts it
+    /// without reading a lease.
+    async fn count_open(&self) -> Result<BTreeMap<String, u64>, CannotRead> {
+        self.inner.count_open().await
     }
 
     async fn row(&self, id: RowId) -> Result<Option<Row>, CannotRead> {
