@@ -95,8 +95,9 @@ async fn what_is_written_off_before_it_was_denied_is_denied_all_the_same() {
         world.cloud(PROD).would_allow(secret),
         "nobody was there yet"
     );
-    world.clock.pass(seconds(2));
     world.turn(&core).await;
+    // A cloud takes a moment to enforce what is written.
+    world.clock.pass(SETTLE);
     assert!(!world.cloud(PROD).would_allow(secret));
     world.live_out(&core).await;
 }
