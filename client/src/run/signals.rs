@@ -119,3 +119,24 @@ fn ignored_signals() -> u64 {
         .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
         .unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use nix::sys::signal::raise;
+
+    /// Two interrupts at once may reach a command as one, so that it cannot tell how many were sent.
+    #[tokio::test]
+    async fn on_a_terminal_the_keyboards_interrupt_is_survived_and_not_passed_on() {
+        for (on_terminal, pass_on) in [(true, false), (false, true)] {
+            let mut signals = Signals::listen(on_terminal).unwrap();
+            raise(Signal::SIGINT).unwrap();
+            let expected = Caught {
+                signal: Signal::SIGINT,
+                pass_on,
+            };
+            assert_eq!(signals.next().await, expected);
+        }
+    }
+}
