@@ -100,10 +100,10 @@ impl Work for LaneClaim {
         };
         let next = match book.lanes.get(&self.lane)? {
             None => (Epoch(1), until),
-            Some(lane) if lane.until <= now => (Epoch(lane.epoch.0.saturating_add(1)), until),
             Some(lane) if lane.hand.as_ref() == Some(&self.hand) => {
                 (lane.epoch, until.max(lane.until))
             }
+            Some(lane) if lane.until <= now => (Epoch(lane.epoch.0.saturating_add(1)), until),
             Some(_) => return Ok(None),
         };
         let driven = Driven {
