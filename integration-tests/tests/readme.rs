@@ -183,8 +183,50 @@ fn run(arguments: &[String], folder: &Path) {
             process.kill().unwrap();
             process.wait().unwrap();
         }
+        // These are told to a broker that runs.
+        "status" | "lease" => {
+            let mut broker = broker_in(folder);
+            command.env("JITNEY_CONFIG", CONFIGURATION);
+            let ended = command.status().unwrap();
+            broker.kill().unwrap();
+            broker.wait().unwrap();
+            assert_eq!(ended.code(), Some(0), "{arguments:?}");
+        }
+        // Nobody runs, and there is no cloud: it has something to tell.
+        "doctor" => {
+            command
+                .env("JITNEY_CONFIG", CONFIGURATION)
+                .stdout(Stdio::piped());
+            let told = command.output().unwrap();
+            assert!(told.status.code().is_some_and(|code| code > 0), "{told:?}");
+            assert!(!told.stdout.is_empty(), "{told:?}");
+        }
         other => panic!("`{other}` stands in the README, and no test knows what it should do"),
     }
+}
+
+const CONFIGURATION: &str = "examples/jitney.toml";
+
+/// A broker on the examples, once it takes orders.
+fn broker_in(folder: &Path) -> std::process::Child {
+    let mut broker = jitney();
+    broker.args(["serve", "--config", CONFIGURATION]);
+    broker.current_dir(folder).stdin(Stdio::null());
+    broker.stdout(Stdio::null()).stderr(Stdio::null());
+    let broker = broker.spawn().unwrap();
+    for _ in 0..100 {
+        let mut status = jitney();
+        status.args(["status", "--config", CONFIGURATION]);
+        status
+            .current_dir(folder)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        if status.status().unwrap().success() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    broker
 }
 
 #[test]

@@ -20,6 +20,7 @@ const MAY_KNOW: &[(&str, &str)] = &[
     ("jitney-api", ""),
     ("jitney-sandbox", ""),
     ("jitney-aws", "core"),
+    ("jitney-ledger-postgres", "core"),
     ("jitney-ledger-spool", "core"),
     ("jitney-ledger-sqlite", "core"),
     ("jitney-identity", "core"),
@@ -32,11 +33,12 @@ const MAY_KNOW: &[(&str, &str)] = &[
     ),
     (
         "jitney",
-        "api aws broker client core demo identity ledger-spool ledger-sqlite policies sandbox",
+        "api aws broker client core demo identity ledger-postgres ledger-spool ledger-sqlite \
+         policies sandbox",
     ),
     (
         "jitney-integration-tests",
-        "aws core ledger-spool ledger-sqlite sandbox",
+        "aws core ledger-postgres ledger-spool ledger-sqlite sandbox",
     ),
 ];
 

@@ -224,6 +224,24 @@ pub(super) async fn a_raised_epoch_takes_the_lane_away(stores: &dyn Stores) -> R
         })
         .await;
     refused("the hand before", late, CommitError::Fenced(fence))?;
+    // Raised to the very epoch it has, it is taken away all the same.
+    let again = claim(&fresh, "one", 2).await?;
+    let fence = Fence {
+        lane: fresh.clone(),
+        epoch: again.unwrap_or(Epoch(0)),
+    };
+    raise(&fresh, fence.epoch.0).await?;
+    let late = ledger
+        .commit(Transaction {
+            fences: vec![fence.clone()],
+            ..Transaction::default()
+        })
+        .await;
+    refused(
+        "the hand of the same epoch",
+        late,
+        CommitError::Fenced(fence),
+    )?;
     // Free at once, also for another hand, and higher than what was raised.
     same(
         "the next claim",
@@ -233,7 +251,7 @@ pub(super) async fn a_raised_epoch_takes_the_lane_away(stores: &dyn Stores) -> R
     same(
         "a claim of a fresh lane",
         &claim(&fresh, "two", 2).await?,
-        &Some(Epoch(8)),
+        &Some(Epoch(9)),
     )?;
     // Nothing is ever lowered.
     raise(&here, 3).await?;

@@ -158,7 +158,8 @@ impl<'c> Writing<'c> {
     }
 
     fn fence(&self, fence: &Fence) -> Result<(), Stop> {
-        let sql = "SELECT 1 FROM lanes WHERE target = ?1 AND lane = ?2 AND epoch = ?3";
+        let sql = "SELECT 1 FROM lanes
+                   WHERE target = ?1 AND lane = ?2 AND epoch = ?3 AND hand <> ''";
         let LaneId { target, name } = &fence.lane;
         let ours = (target.as_str(), name.as_str(), count(fence.epoch.0));
         if self.connection.prepare_cached(sql)?.exists(ours)? {

@@ -77,7 +77,7 @@ impl Tables {
 
     fn fence(&self, fence: &Fence) -> Result<(), CommitError> {
         match self.lanes.get(&fence.lane) {
-            Some(owned) if owned.epoch == fence.epoch => Ok(()),
+            Some(owned) if owned.epoch == fence.epoch && !owned.hand.is_empty() => Ok(()),
             _ => Err(CommitError::Fenced(fence.clone())),
         }
     }
