@@ -179,10 +179,10 @@ impl Driver {
                 tracing::error!(%stumble, "orders are not carried out to their end; they stand");
             }
             if let Err(stumble) = core.share_beats(now).await {
-                tracing::warn!(%stumble, "other brokers do not hear of signs of life for now");
+                tracing::warn!(%stumble, "other brokers do not hear of signs of life until the next look");
             }
             if let Err(stumble) = core.close_due_requests(now, LOOK_AT_MAX).await {
-                tracing::warn!(%stumble, "requests that are over stay open for now");
+                tracing::warn!(%stumble, "requests that are over stay open until the next look");
             }
             drop(keeping);
         });

@@ -17,7 +17,7 @@ pub enum Fault {
     CommitLost,
     /// The answer to a commit is lost, and it is applied later.
     CommitLate,
-    /// A call that gives is turned away for now.
+    /// A call that gives is turned away, to come again later.
     MintThrottled,
     /// A call that gives is turned away for good.
     MintDenied,
@@ -27,7 +27,7 @@ pub enum Fault {
     MintAnswerLost,
     /// A call that gives is carried out after the broker hung up.
     MintLate,
-    /// A call that takes back is turned away for now.
+    /// A call that takes back is turned away, to come again later.
     RevokeThrottled,
     /// A call that takes back is turned away for good.
     RevokeDenied,
