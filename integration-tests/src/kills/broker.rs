@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 use std::fs::OpenOptions;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -19,6 +20,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 const STOPPED_WITHIN: Duration = Duration::from_secs(60);
 /// Where brokers write their logs, one behind the other.
 const LOG: &str = "broker.log";
+/// How many of its lines are told of a broker that ended by itself.
+const LAST_LINES: usize = 20;
 
 /// A running broker. Dropped, it is killed.
 #[derive(Debug)]
@@ -26,6 +29,7 @@ pub struct Broker {
     process: Child,
     pid: Pid,
     url: String,
+    log: PathBuf,
     /// When it was started.
     pub started: Timestamp,
 }
@@ -34,11 +38,9 @@ impl Broker {
     /// Starts one on the installation's ledger. It is on its way, see [`ready`](Self::ready).
     #[must_use]
     pub fn start(installation: &Installation) -> Self {
-        let log = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(installation.folder().join(LOG))
-            .expect("the folder can be written");
+        let path = installation.folder().join(LOG);
+        let log = OpenOptions::new().create(true).append(true).open(&path);
+        let log = log.expect("the folder can be written");
         // A write beyond a limit on files then fails, as on a disk that is full, and the signal
         // that comes with it does not end the process.
         let mut command = Command::new("sh");
@@ -58,6 +60,7 @@ impl Broker {
             process,
             pid: Pid::from_raw(pid.expect("it was not waited for")),
             url: installation.url(),
+            log: path,
             started: Timestamp::now(),
         }
     }
@@ -73,9 +76,7 @@ impl Broker {
             if answer.is_ok_and(|answer| answer.status().is_success()) {
                 return;
             }
-            if let Ok(Some(status)) = self.process.try_wait() {
-                panic!("the broker ended by itself with {status}: see {LOG}");
-            }
+            self.must_live();
             assert!(since.elapsed() < READY_WITHIN, "the broker is not ready");
             tokio::time::sleep(LOOK_EVERY).await;
         }
@@ -84,9 +85,7 @@ impl Broker {
     /// Kills it without warning, and puts the next one in its place. Gives when the killed one was
     /// started, and the moment it was killed.
     pub async fn is_replaced(&mut self, installation: &Installation) -> (Timestamp, Timestamp) {
-        if let Ok(Some(status)) = self.process.try_wait() {
-            panic!("the broker ended by itself with {status}: see {LOG}");
-        }
+        self.must_live();
         let (started, at) = (self.started, Timestamp::now());
         self.process.kill().await.expect("it can be killed");
         *self = Self::start(installation);
@@ -103,6 +102,14 @@ impl Broker {
             status.success(),
             "the broker stopped with {status}: see {LOG}"
         );
+    }
+
+    fn must_live(&mut self) {
+        if let Ok(Some(status)) = self.process.try_wait() {
+            let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+            let last = log.lines().rev().take(LAST_LINES).collect::<Vec<_>>();
+            panic!("the broker ended by itself with {status}; backwards: {last:#?}");
+        }
     }
 
     /// Stops it where it stands, until it is to go on.

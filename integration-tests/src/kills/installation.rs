@@ -13,6 +13,7 @@ use jitney_sandbox::aws::estate::{Account, Bucket, Estate, Role, User};
 use serde_json::{Value, json};
 
 use super::{Chance, jitney};
+use crate::postgres::Server;
 
 /// How many lanes the installation has: a role and a bucket each, and one job at a time.
 pub const LANES: usize = 12;
@@ -31,10 +32,12 @@ const POLICY_IDS: &str = "@id(\"shop-";
 const PORTS: core::ops::Range<u64> = 12_000..32_000;
 
 /// Where the ledger is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub enum LedgerKind {
-    /// In a file of the installation's folder.
+    /// In a file of the installation's folder: one broker at a time.
     Sqlite,
+    /// In a schema of its own on a server: as many brokers as there are.
+    Postgres(&'static Server),
 }
 
 impl LedgerKind {
@@ -42,6 +45,11 @@ impl LedgerKind {
     fn section(self, folder: &Path) -> Value {
         match self {
             Self::Sqlite => json!({ "path": folder.join("jitney.db") }),
+            Self::Postgres(server) => {
+                let options = server.fresh().expect("the server has a URL");
+                let url = options.url.to_string();
+                json!({ "postgres": { "url": url, "schema": options.schema } })
+            }
         }
     }
 }
@@ -80,11 +88,13 @@ impl Tempo {
     };
 }
 
-/// One installation's folder.
+/// One installation, as one of its brokers has it.
 #[derive(Debug)]
 pub struct Installation {
     folder: PathBuf,
     listen: SocketAddr,
+    /// How the files of that broker alone begin.
+    own: PathBuf,
 }
 
 impl Installation {
@@ -101,6 +111,7 @@ impl Installation {
         let installation = Self {
             folder: folder.to_owned(),
             listen: free_port(folder),
+            own: folder.join("one"),
         };
         let policies = folder.join("policies");
         fs::create_dir_all(&policies).expect("the folder can be written");
@@ -111,6 +122,17 @@ impl Installation {
         let made = installation.ask(&["keys", "init"]);
         assert!(made.status.success(), "{made:?}");
         installation
+    }
+
+    /// The same installation, as another broker beside the first one has it.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        let own = self.folder.join("beside");
+        Self {
+            folder: self.folder.clone(),
+            listen: free_port(&own),
+            own,
+        }
     }
 
     /// The folder.
@@ -145,6 +167,9 @@ impl Installation {
             .env_clear()
             .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
             .env("JITNEY_CONFIG", self.configuration())
+            .env("JITNEY__BROKER__LISTEN", self.listen.to_string())
+            .env("JITNEY__SPOOL__PATH", self.own.with_extension("spool"))
+            .env("JITNEY__ADMIN__SOCKET", self.own.with_extension("sock"))
             .env("JITNEY_BROKER", self.url())
             .env("JITNEY_AUDIENCE", AUDIENCE)
             .env("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID)

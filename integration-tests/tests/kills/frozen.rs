@@ -1,9 +1,9 @@
 //! A broker that is stopped where it stands for longer than it owns its lanes and longer than a
 //! job may be silent, and then goes on.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use jitney_integration_tests::kills::{Job, LANES, Ledger, LedgerKind, bucket_of};
+use jitney_integration_tests::kills::{Broker, Job, LANES, Ledger, LedgerKind, bucket_of};
 
 use crate::trouble;
 use crate::world::World;
@@ -49,5 +49,61 @@ async fn frozen_past_its_claims_it_goes_on_and_blames_nobody() {
         [Some("released")],
         "the job in lane {PATIENT} was alive all the time"
     );
+    println!("{}", world.comes_to_its_end(lanes).await);
+}
+
+/// How many of a hundred jobs lose their wrapper, so that there is always something to take back.
+const DOOMED_PERCENT: u64 = 40;
+/// The claim of a lane, the time of a Deny to settle, and what it takes to get there.
+const RELIEVED_WITHIN: Duration = Duration::from_secs(15);
+
+fn revoking(world: &World) -> Vec<String> {
+    let open = Ledger(&world.stage.installation).open_leases();
+    let revoking = open.into_iter().filter(|lease| lease.state == "revoking");
+    revoking.map(|lease| lease.id).collect()
+}
+
+/// A broker beside it takes its lanes over and ends what it was ending. Woken, it writes what it
+/// was about to write, and that revives nobody.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn frozen_past_its_claims_it_is_relieved_and_woken_it_revives_nobody() {
+    let Some(kind) = crate::postgres("a broker that is relieved by another").await else {
+        return;
+    };
+    let mut world = World::begin(kind, 43).await;
+    let beside = world.stage.installation.beside();
+    let mut other = Broker::start(&beside);
+    other.ready().await;
+    let lanes = world.busy(0..LANES, DOOMED_PERCENT);
+    for _ in 0..ROUNDS {
+        let slow = trouble::slowness(&mut world.chance);
+        world.stage.cloud.suffers(&slow).await;
+        let moment = world.chance.millis(700..1_500);
+        tokio::time::sleep(moment).await;
+        let mut ending = revoking(&world);
+        while ending.is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            ending = revoking(&world);
+        }
+        world.broker.freeze();
+        world
+            .stage
+            .story
+            .tell(format!("frozen while {ending:?} were ending"));
+        let since = Instant::now();
+        while revoking(&world).iter().any(|lease| ending.contains(lease)) {
+            assert!(since.elapsed() < RELIEVED_WITHIN, "nobody ended {ending:?}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        println!("relieved within {:?}", since.elapsed());
+        tokio::time::sleep(FROZEN.saturating_sub(since.elapsed())).await;
+        world.broker.thaw();
+        world.stage.story.tell("thawed");
+        for _ in 0..10 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            world.look().await;
+        }
+    }
+    other.stop_in_order().await;
     println!("{}", world.comes_to_its_end(lanes).await);
 }

@@ -25,6 +25,7 @@ mod trouble;
 mod world;
 
 use jitney_integration_tests::kills::LedgerKind;
+use jitney_integration_tests::postgres::Server;
 use kill::Tally;
 use world::World;
 
@@ -78,4 +79,17 @@ async fn killed_at_any_moment_nothing_is_left_three() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_at_any_moment_nothing_is_left_four() {
     live_through(LedgerKind::Sqlite, 3).await;
+}
+
+/// PostgreSQL as the ledger; nothing where it is not installed, which is said aloud and red in CI.
+async fn postgres(what: &str) -> Option<LedgerKind> {
+    let server = Server::shared_or_said(what).await.unwrap();
+    server.map(LedgerKind::Postgres)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_any_moment_nothing_is_left_on_postgres() {
+    if let Some(kind) = postgres("kills on PostgreSQL").await {
+        live_through(kind, 4).await;
+    }
 }
