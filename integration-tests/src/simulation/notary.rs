@@ -46,6 +46,8 @@ pub struct Tally {
     pub halts: u64,
     /// Recoveries that came to their end.
     pub recoveries: u64,
+    /// Holds replaced by one watermark.
+    pub compactions: u64,
     /// Entries that are left in lists for nothing.
     pub litter: u64,
 }
@@ -62,6 +64,7 @@ impl Tally {
         self.lives += other.lives;
         self.halts += other.halts;
         self.recoveries += other.recoveries;
+        self.compactions += other.compactions;
         self.litter += other.litter;
     }
 }
@@ -147,7 +150,7 @@ impl Notary {
             }
         }
         for hold in &transaction.holds_dropped {
-            if scene.stage.now().plus(SKEW) < hold.until && !is_replaced(hold, transaction) {
+            if scene.stage.now().plus(SKEW) < hold.until && !is_replaced(scene, hold) {
                 let how = format!(
                     "{hand} dropped the hold of {} before {}",
                     hold.held, hold.until
@@ -166,6 +169,7 @@ impl Notary {
             match entry.event() {
                 Event::LeaseRenewed => notes.tally.renewals += 1,
                 Event::Halted => notes.tally.halts += 1,
+                Event::HoldsCompacted => notes.tally.compactions += 1,
                 Event::Recovered => {
                     notes.tally.recoveries += 1;
                     notes.recovered_at = Some(scene.stage.now());
@@ -270,10 +274,11 @@ impl Notary {
     }
 }
 
-/// Whether one watermark takes the place of a hold.
-fn is_replaced(hold: &Hold, transaction: &Transaction) -> bool {
-    transaction.holds_placed.iter().any(|placed| {
-        let is_watermark = matches!(placed.held, Held::IssuedBefore(_));
-        is_watermark && placed.lane == hold.lane && placed.until >= hold.until
-    })
+/// Whether a watermark stands for a hold.
+fn is_replaced(scene: &Scene, hold: &Hold) -> bool {
+    let stands = |held: &Hold| {
+        let is_watermark = matches!(held.held, Held::IssuedBefore(_));
+        is_watermark && held.lane == hold.lane && held.until >= hold.until
+    };
+    scene.ledger.look(|tables| tables.holds().any(stands))
 }

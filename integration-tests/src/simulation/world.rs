@@ -32,6 +32,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// The furthest that a broker's clock is off: what adapters accept, less a little for the way.
 const OFF_MAX: Duration = Duration::from_secs(55);
 
+/// How many jobs a rush has.
+const RUSH: u64 = 80;
 /// How much a restored ledger has forgotten at most.
 const FORGETS_MAX: Duration = Duration::from_secs(3600);
 
@@ -174,7 +176,13 @@ impl World {
         self.brokers.iter().for_each(Broker::start);
         let mut dice = scene.dice.named("jobs");
         let active = self.calm_from.since(START);
-        for number in 0..u32::try_from(1 + dice.below(7)).unwrap_or(1) {
+        // A rush, now and then: so many leases end at once that their holds are compacted.
+        let jobs = if dice.one_in(30) {
+            RUSH
+        } else {
+            1 + dice.below(7)
+        };
+        for number in 0..u32::try_from(jobs).unwrap_or(1) {
             let starts_after = dice.between(Duration::ZERO, active);
             if scene.weather.lets(Key::Job(number)) {
                 let (house, brokers) = (Arc::clone(&self.house), Arc::clone(&self.brokers));

@@ -79,9 +79,8 @@ impl CloudPort {
     fn covered_until(&self, terms: &Terms) -> Option<Timestamp> {
         let row = self.row_of(terms)?;
         let body: serde_json::Value = serde_json::from_str(&row.body).ok()?;
-        let open = row.state == "elevating" || row.state == "active";
         let until = body.get("exposed_until")?.as_i64()?;
-        open.then(|| Timestamp::from_micros(until))
+        (!row.is_final).then(|| Timestamp::from_micros(until))
     }
 
     fn row_of(&self, terms: &Terms) -> Option<Row> {

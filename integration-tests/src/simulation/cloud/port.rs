@@ -27,7 +27,7 @@ use crate::simulation::process::Process;
 use crate::simulation::reply::question;
 
 /// The most leases and holds of a lane.
-const LANE_CAPACITY: u32 = 64;
+const LANE_CAPACITY: u32 = 96;
 
 /// The adapter of one process for one cloud.
 pub struct CloudPort {

@@ -56,8 +56,9 @@ impl CloudPort {
         let (mark_seen, deleted) = self
             .send(fate, move |cloud: &Cloud| {
                 let found = cloud.delete(&there, &handles, watermark);
-                let asked = handles.len();
-                trace.tell(|| format!("{there}: of {asked}, {} are deleted", found.1.len()));
+                if !found.1.is_empty() {
+                    trace.tell(|| format!("{there}: {} are deleted", found.1.len()));
+                }
                 found
             })
             .await?;
