@@ -11,8 +11,8 @@ use serde::de::DeserializeOwned;
 use crate::configuration::Configuration;
 use crate::failure::{Failure, REFUSED, UNREACHABLE, USAGE};
 
-/// The longest wait for an answer. What goes on for longer is an order, and is asked about.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The longest wait for an answer. To look through an account of a thousand roles takes minutes.
+const PATIENCE: Duration = Duration::from_secs(20 * 60);
 /// A socket has no host; HTTP wants one.
 const HOST: &str = "http://jitney";
 

@@ -23,7 +23,7 @@ use crate::requests::under_way;
 use crate::service::Service;
 
 /// The most calls whose bodies are read at a time. Bounds the memory that strangers can fill.
-const READ_MAX: usize = 32;
+const READ_MAX: usize = 256;
 /// The most deliveries that are remembered.
 const REMEMBERED_MAX: usize = 4096;
 
@@ -138,12 +138,14 @@ async fn act(
     call: Request,
     hear: impl FnOnce(&HeaderMap, &[u8]) -> Result<Heard, NotHeard>,
 ) -> Result<Response, Declined> {
-    let Ok(_place) = service.ears.reading.try_acquire() else {
+    let Ok(place) = service.ears.reading.try_acquire() else {
         let busy = "the broker reads as many events as it can";
         return Err(Declined::new(ProblemCode::TryAgain, busy).retry_after(1));
     };
     let (parts, body) = call.into_parts();
     let body = body::raw(body, EVENT_BYTES_MAX).await?;
+    // What is done about it takes no place from those who are still to be heard.
+    drop(place);
     let job = match hear(&parts.headers, &body).map_err(declined)? {
         Heard::JobEnded(job) => job,
         Heard::Other => return Ok(StatusCode::NO_CONTENT.into_response()),

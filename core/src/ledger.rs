@@ -268,6 +268,12 @@ pub trait Ledger: Send + Sync {
         false
     }
 
+    /// Whether it took what it was last given. While it takes nothing, what other brokers heard of
+    /// jobs does not reach it either.
+    fn is_there(&self) -> bool {
+        true
+    }
+
     /// One row.
     ///
     /// # Errors

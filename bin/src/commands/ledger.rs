@@ -32,8 +32,29 @@ fn section(file: &Path) -> Result<LedgerSection, Failure> {
     Ok(configuration::read(file, std::env::vars())?.ledger)
 }
 
+/// The ledger of a configuration, to be read as a whole. What is noted in its spool is not in it
+/// yet: moved without that, a lease that has ended would be alive in the new ledger.
+async fn whole(file: &Path) -> Result<Box<dyn Export>, Failure> {
+    let configuration = configuration::read(file, std::env::vars())?;
+    let spool = &configuration.spool.path;
+    let waiting = jitney_ledger_spool::waiting(spool, configuration.installation.as_str());
+    let unusable =
+        |error| Failure::unreachable("spool_unusable", format!("{error} (`spool.path`)"));
+    match waiting.map_err(unusable)? {
+        0 => ledgers::export(&configuration.ledger).await,
+        records => {
+            let told = format!(
+                "{records} ends are noted in the spool `{}` and not merged: start the broker on \
+                 this ledger, stop it once its log says that they are merged, and move then",
+                spool.display()
+            );
+            Err(Failure::unreachable("spool_not_merged", told))
+        }
+    }
+}
+
 async fn export(arguments: LedgerExport) -> Result<u8, Failure> {
-    let mut from = ledgers::export(&section(&arguments.configuration.config)?).await?;
+    let mut from = whole(&arguments.configuration.config).await?;
     let counts = match &arguments.out {
         Some(path) => {
             let mut options = File::options();
@@ -104,7 +125,7 @@ async fn take(to: &mut dyn Import, page: Vec<jitney_core::dump::Record>) -> Resu
 }
 
 async fn migrate(arguments: LedgerMigrate) -> Result<u8, Failure> {
-    let mut from = ledgers::export(&section(&arguments.configuration.config)?).await?;
+    let mut from = whole(&arguments.configuration.config).await?;
     let mut to = ledgers::import(&section(&arguments.to)?).await?;
     let mut counts = Counts::default();
     loop {

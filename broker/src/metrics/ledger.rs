@@ -87,6 +87,10 @@ impl Ledger for MeasuredLedger {
         self.inner.is_shared()
     }
 
+    fn is_there(&self) -> bool {
+        self.inner.is_there()
+    }
+
     async fn row(&self, id: RowId) -> Result<Option<Row>, CannotRead> {
         self.inner.row(id).await
     }

@@ -182,6 +182,12 @@ impl Core {
         if now >= lease.ends_at() {
             return Ok(End::Expired);
         }
+        let ledger = self.books.ledger();
+        if ledger.is_shared() && !ledger.is_there() {
+            // Other brokers hear jobs and cannot write it down: nobody here may call them silent,
+            // nor before there was time to share what was heard.
+            self.pulse.ready(now);
+        }
         let heard_at = self.pulse.silent_since(lease.terms().id, lease.alive_at());
         if now >= heard_at.plus(self.books.silence()) {
             Ok(End::Silent)

@@ -420,3 +420,58 @@ async fn a_full_disk_does_not_keep_a_lease_alive() {
         [Event::SpoolMerged, Event::PolicyActivated]
     );
 }
+
+/// An ill ledger that other brokers write too.
+struct SharedIllness(Arc<Illness>);
+
+#[async_trait]
+impl Around for SharedIllness {
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    async fn before_commit(&self) {
+        self.0.before_commit().await;
+    }
+
+    fn instead_of_commit(&self, commit: &Transaction) -> Option<(CommitError, bool)> {
+        self.0.instead_of_commit(commit)
+    }
+
+    fn instead_of_claim(&self) -> Option<CommitError> {
+        self.0.instead_of_claim()
+    }
+}
+
+/// What one broker hears cannot reach the others while nothing can be written: none of them may
+/// call its jobs silent.
+#[tokio::test]
+async fn an_outage_of_a_shared_ledger_silences_no_job() {
+    let ((world, _folder), spool) = (world(), Spool::new());
+    let hears = world.broker("a");
+    let grant = submit(&hears, wish()).await;
+    let (lease, secret) = grant.only();
+    let around: Arc<dyn Around> = Arc::new(SharedIllness(Arc::clone(&spool.illness)));
+    let spooled = spool.before(&world, ledger_with(&world.ledger, &around));
+    let adapters = world.clouds.iter();
+    let adapters = adapters.map(|(name, it)| (name.clone(), it.clone() as Arc<dyn Adapter>));
+    let other = world.broker_over("b", Arc::new(spooled), adapters.collect());
+    world.turn(&other).await;
+    spool.illness.set(Health::Full);
+    for _ in 0..120 {
+        world.clock.pass(seconds(1));
+        other.turn(world.now(), 16).await;
+    }
+    assert!(world.cloud(PROD).would_allow(secret));
+    assert_eq!(world.lease(lease).await.state(), "active");
+    // Back again, there is time to share what was heard; after that silence is silence.
+    spool.illness.set(Health::Well);
+    for _ in 0..40 {
+        world.clock.pass(seconds(1));
+        world.turn(&other).await;
+    }
+    assert!(world.cloud(PROD).would_allow(secret));
+    world.live(&other, seconds(30)).await;
+    assert_ne!(world.lease(lease).await.state(), "active");
+    world.live_out(&other).await;
+}

@@ -70,6 +70,10 @@ impl Ledger for BentLedger {
         self.real.is_shared()
     }
 
+    fn is_there(&self) -> bool {
+        self.real.is_there()
+    }
+
     async fn commit(&self, mut transaction: Transaction) -> Result<u64, CommitError> {
         self.bend.write(&mut transaction);
         let Some(later) = self.bend.later(&transaction) else {

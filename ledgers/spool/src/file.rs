@@ -84,6 +84,20 @@ pub struct Found {
     pub unreadable: u32,
 }
 
+/// How many records wait in the spool at `path` to be merged; none where there is no spool.
+///
+/// # Errors
+/// When it cannot be looked into: a broker has it open, or it is something else.
+pub fn waiting(path: &Path, installation: &str) -> Result<usize, CannotOpen> {
+    match path.try_exists() {
+        Ok(false) => Ok(0),
+        Ok(true) | Err(_) => {
+            let (_, found) = SpoolFile::open(path, installation, 0)?;
+            Ok(found.payloads.len())
+        }
+    }
+}
+
 /// A file for records, of a fixed size.
 #[derive(Debug)]
 pub struct SpoolFile {

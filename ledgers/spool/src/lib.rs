@@ -20,5 +20,5 @@ mod noted;
 mod overlay;
 mod spooled;
 
-pub use file::{BYTES_MIN, CannotNote, CannotOpen, SpoolFile};
+pub use file::{BYTES_MIN, CannotNote, CannotOpen, SpoolFile, waiting};
 pub use spooled::Spooled;

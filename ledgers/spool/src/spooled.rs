@@ -283,6 +283,10 @@ impl Ledger for Spooled {
         self.inner.is_shared()
     }
 
+    fn is_there(&self) -> bool {
+        !self.shared.desk().is_away
+    }
+
     /// Without what only the spool knows: this is a number for people, and the ledger counts it
     /// without reading a lease.
     async fn count_open(&self) -> Result<BTreeMap<String, u64>, CannotRead> {
