@@ -28,6 +28,8 @@ use crate::watch::watch;
 
 /// How often the audit log is sealed while it grows.
 const SEAL_EVERY: Duration = Duration::from_secs(5);
+/// How soon a target is looked through again that could not be.
+const LOOK_BACK_EVERY: Duration = Duration::from_secs(60);
 /// How long calls under way may take once the broker is about to stop.
 const CALLS_END_WITHIN: Duration = Duration::from_secs(10);
 /// How long use cases and drives under way may take after that. Longer than a cloud is waited
@@ -122,14 +124,17 @@ impl Broker {
     }
 }
 
-/// What runs beside the API: the listeners for metrics and for operators, and who watches over what
-/// is overdue.
+/// What runs beside the API: the listeners for metrics and for operators, who watches over what is
+/// overdue, and who looks back.
 fn beside(
     service: &Arc<Service>,
     metrics_door: Option<MetricsDoor>,
     admin_door: Option<AdminDoor>,
 ) -> Vec<JoinHandle<()>> {
-    let mut tasks = vec![tokio::spawn(watch(Arc::clone(service)))];
+    let mut tasks = vec![
+        tokio::spawn(watch(Arc::clone(service))),
+        tokio::spawn(look_back(Arc::clone(service))),
+    ];
     if let Some(door) = metrics_door {
         let metrics = metrics_router(Arc::clone(service));
         tasks.push(tokio::spawn(door.serve(metrics)));
@@ -151,6 +156,23 @@ async fn seal_always(service: Arc<Service>) {
     loop {
         tokio::time::sleep(SEAL_EVERY).await;
         service.seal().await;
+    }
+}
+
+/// Looks once through every target for traces of a later ledger: one that was restored would
+/// never come upon them by itself.
+async fn look_back(service: Arc<Service>) {
+    loop {
+        let unseen = service.core.look_back().await;
+        if unseen.is_empty() {
+            return;
+        }
+        for (target, refusal) in unseen {
+            tracing::warn!(%target, code = refusal.code, why = %refusal.logged,
+                "the target was not looked through: a ledger that went back in time is noticed \
+                 later there");
+        }
+        tokio::time::sleep(LOOK_BACK_EVERY).await;
     }
 }
 

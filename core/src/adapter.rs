@@ -117,6 +117,9 @@ pub struct Pass {
     /// What this process had seen in force and what somebody else has undone since. It is put
     /// back.
     pub undone: Vec<Held>,
+    /// Whether the lane could not be brought to what was asked, although some leases are over by
+    /// themselves. Nothing that is held may be taken for being in force.
+    pub unreached: bool,
 }
 
 impl Pass {

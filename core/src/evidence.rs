@@ -83,6 +83,14 @@ pub enum Held {
     IssuedBefore(Timestamp),
 }
 
+impl Held {
+    /// Whether it is one grant.
+    #[must_use]
+    pub const fn is_grant(&self) -> bool {
+        matches!(self, Self::Grant(_))
+    }
+}
+
 /// How a watermark begins as text. No handle has a colon.
 const WATERMARK: &str = "before:";
 

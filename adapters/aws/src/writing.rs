@@ -90,13 +90,14 @@ pub async fn pass<L: RoleLists>(
     let held = holds.iter().map(|hold| in_seconds(&hold.held));
     let wanted: Denied = handles.chain(held).collect();
     let mut pass = match enforce(lists, pen, hand, &wanted, times).await {
-        Ok(enforced) => judged(&open, enforced, times, lists.now()),
+        Ok(enforced) => judged(&open, &wanted, enforced, times, lists.now()),
         // What time has ended is over whether or not IAM answers.
         Err(fault) if !over.is_empty() => {
             tracing::warn!(role = lists.role(), code = fault.code, fault = %fault.logged,
                 "the list of ended sessions could not be brought up to date");
             Pass {
                 leases: all(&open, &fault),
+                unreached: true,
                 ..Pass::default()
             }
         }
@@ -128,7 +129,17 @@ struct Enforced {
     undone: Vec<Held>,
 }
 
-fn judged(open: &[Case], enforced: Enforced, times: Times, now: Timestamp) -> Pass {
+fn judged(
+    open: &[Case],
+    wanted: &Denied,
+    enforced: Enforced,
+    times: Times,
+    now: Timestamp,
+) -> Pass {
+    let unreached = match &enforced.found {
+        Ok(Found::Lists { after, .. }) => !wanted.iter().all(|held| after.contains_key(held)),
+        Ok(Found::RoleGone) | Err(_) => false,
+    };
     let (leases, superseded_by) = match enforced.found {
         Ok(found) => {
             let judged = |case: &Case| {
@@ -150,6 +161,7 @@ fn judged(open: &[Case], enforced: Enforced, times: Times, now: Timestamp) -> Pa
         mark_seen: enforced.mark_seen,
         superseded_by,
         undone: enforced.undone,
+        unreached,
     }
 }
 

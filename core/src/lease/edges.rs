@@ -12,7 +12,7 @@ use crate::credential::Elevation;
 use crate::evidence::{Evidence, Revocation};
 use crate::fault::{Fault, NothingHappened};
 use crate::scope::Scope;
-use crate::time::Timestamp;
+use crate::time::{SKEW_MAX, Timestamp};
 
 /// The first pause after a revocation that did not go through.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
@@ -427,9 +427,10 @@ impl Recorded<Revoking> {
             .field("reason", &reason)
             .field("exposed_until", self.exposed_until);
         let derived = seconds(self.terms.plan.derived_seconds);
-        let hold = self
-            .terms
-            .hold(self.exposed_until.plus(derived), self.issued_by);
+        let hold = self.terms.hold(
+            self.exposed_until.plus(derived).plus(SKEW_MAX),
+            self.issued_by,
+        );
         let outcome = Outcome::WrittenOff { person, reason };
         self.step(entry, |state| Ended {
             terms: state.terms,

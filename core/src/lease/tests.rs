@@ -11,6 +11,7 @@ use crate::fault::{Fault, FaultKind};
 use crate::guarantee::Guarantees;
 use crate::handle::StampKey;
 use crate::plan::LaneId;
+use crate::time::SKEW_MAX;
 
 const START: Timestamp = Timestamp::from_seconds(1_000_000);
 const TTL_SECONDS: u32 = 600;
@@ -281,7 +282,7 @@ fn writing_a_lease_off_keeps_its_hold() {
     let exposed_until = doubted().exposed_until();
     assert_eq!(
         step.hold().unwrap().until,
-        exposed_until.plus(Duration::from_secs(30))
+        exposed_until.plus(Duration::from_secs(30)).plus(SKEW_MAX)
     );
 }
 

@@ -13,7 +13,6 @@ use crate::evidence::{Held, Hold};
 use crate::ledger::{CommitError, Fence, Transaction};
 use crate::plan::LaneId;
 use crate::standing::{Halt, Recovery, Seen, Standing};
-use crate::time::Timestamp;
 use crate::usecase::Core;
 
 impl Core {
@@ -34,8 +33,8 @@ impl Core {
         match (self.later_than_ours(lane, hand, pass).await?, recovery) {
             (Some(seen), None) => self.halt(lane, seen).await,
             (Some(seen), Some(_)) => self.outgrow(lane, seen).await,
-            (None, Some(recovery)) if is_cut(recovery, lane, held, self.clock.now()) => {
-                self.cut(lane).await
+            (None, Some(recovery)) if !pass.unreached && is_cut(recovery, lane, held) => {
+                self.cut(|in_lane| in_lane == lane).await
             }
             (None, _) => Ok(()),
         }
@@ -119,8 +118,21 @@ impl Core {
         }
     }
 
-    /// A lane was read back as cut. With the last of them, the recovery is done.
-    async fn cut(&self, lane: &LaneId) -> Result<(), Stumble> {
+    /// Lets go of a recovery whose lanes could not all be reached until nothing was left to cut: a
+    /// cloud that was away, a target that is no longer set up.
+    pub(super) async fn outlive(&self, standing: &Standing) -> Result<(), Stumble> {
+        let recovery = standing
+            .halt
+            .as_ref()
+            .and_then(|halt| halt.recovery.as_ref());
+        match recovery {
+            Some(recovery) if self.clock.now() >= recovery.over_at => self.cut(|_| true).await,
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Lanes were read back as cut. With the last of them, the recovery is done.
+    async fn cut(&self, is_cut: impl Fn(&LaneId) -> bool) -> Result<(), Stumble> {
         let now = self.clock.now();
         let posted = self.books.standing().await?;
         let mut says = posted.says.clone();
@@ -128,7 +140,9 @@ impl Core {
         let Some(recovery) = says.halt.as_mut().and_then(|halt| halt.recovery.as_mut()) else {
             return Ok(());
         };
-        if !recovery.lanes.remove(lane) {
+        let before = recovery.lanes.len();
+        recovery.lanes.retain(|lane| !is_cut(lane));
+        if recovery.lanes.len() == before {
             return Ok(());
         }
         let mut entries = Vec::new();
@@ -166,15 +180,13 @@ impl Core {
     }
 }
 
-/// Whether the pass enforced the cut that a recovery waits for in this lane, or came so late that
-/// there is nothing left to cut.
-fn is_cut(recovery: &Recovery, lane: &LaneId, held: &[Hold], now: Timestamp) -> bool {
+/// Whether the pass enforced the cut that a recovery waits for in this lane.
+fn is_cut(recovery: &Recovery, lane: &LaneId, held: &[Hold]) -> bool {
     let reaches = |hold: &Hold| match hold.held {
         Held::IssuedBefore(moment) => moment >= recovery.cut_before,
         Held::Grant(_) => false,
     };
-    let is_due = recovery.lanes.contains(lane);
-    is_due && (now >= recovery.over_at || held.iter().any(reaches))
+    recovery.lanes.contains(lane) && held.iter().any(reaches)
 }
 
 pub(crate) fn describe(seen: Seen) -> String {

@@ -36,6 +36,15 @@ struct Driven {
     watermark: Option<(Held, Timestamp)>,
 }
 
+/// How a watermark stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Stands {
+    /// For so long that it is in force.
+    Settled(Hold),
+    /// Not for long enough.
+    Settling,
+}
+
 impl Lanes {
     /// The lanes of one process; `hand` names it among all brokers and is never used again.
     #[must_use]
@@ -111,18 +120,22 @@ impl Lanes {
         });
     }
 
-    /// The latest watermark among `held`, if this process has seen it stand for so long.
-    pub(super) fn in_force(
+    /// Whether this process has seen the latest watermark among `held` stand for so long.
+    pub(super) fn watermark(
         &self,
         lane: &LaneId,
         long: Duration,
         held: &[Hold],
         now: Timestamp,
-    ) -> Option<Hold> {
+    ) -> Option<Stands> {
         let known = self.with(|driven| driven.get(lane).and_then(|lane| lane.watermark.clone()));
         let (watermark, since) = known?;
         let hold = held.iter().find(|hold| hold.held == watermark)?;
-        (now >= since.plus(long)).then(|| hold.clone())
+        Some(if now >= since.plus(long) {
+            Stands::Settled(hold.clone())
+        } else {
+            Stands::Settling
+        })
     }
 
     /// Whether the cloud was brought to what is held less than `within` ago. A clock that was set

@@ -30,6 +30,7 @@ impl Core {
     /// A [`Stumble`]; what is ordered stays ordered.
     pub async fn obey(&self) -> Result<(), Stumble> {
         let standing = self.books.standing().await?;
+        self.outlive(&standing.says).await?;
         for order in standing.says.kills.keys() {
             while self.carry_out(*order).await? == Progress::More {}
         }

@@ -4,6 +4,7 @@
 use core::time::Duration;
 
 use super::compaction::{FROM, covered, watermark};
+use super::lanes::Stands;
 use super::{Stumble, fenced};
 use crate::adapter::{Adapter, Epoch, Hand, Pass, Revocations};
 use crate::audit::{Entry, Event};
@@ -76,18 +77,27 @@ impl Core {
         let as_it_was = held.clone();
         let mut also = fenced(lane, epoch);
         let settled = reach.settles.max(READ_BACK);
-        if let Some(watermark) = self.lanes.in_force(lane, settled, &held, now) {
-            also.holds_dropped = covered(&watermark, &held).cloned().collect();
-            let entry = Entry::new(now, Event::HoldsCompacted)
-                .field("lane", lane)
-                .field("watermark", &watermark.held)
-                .field("replaced", also.holds_dropped.len())
-                .field("until", watermark.until);
-            also.entries = vec![entry];
+        let stands = self.lanes.watermark(lane, settled, &held, now);
+        if let Some(Stands::Settled(watermark)) = &stands {
+            also.holds_dropped = covered(watermark, &held).cloned().collect();
+            also.entries = vec![
+                Entry::new(now, Event::HoldsCompacted)
+                    .field("lane", lane)
+                    .field("watermark", &watermark.held)
+                    .field("replaced", also.holds_dropped.len())
+                    .field("until", watermark.until),
+            ];
             held.retain(|hold| !also.holds_dropped.contains(hold));
-        } else if let Some(placed) = watermark(lane, &held, self.live_since(lane).await?, now) {
-            also.holds_placed = vec![placed.clone()];
-            held.push(placed);
+        }
+        // One at a time: a later one would begin to settle anew, and in a rush none ever would.
+        if also.holds_dropped.is_empty() {
+            also.entries.clear();
+            if !matches!(stands, Some(Stands::Settling))
+                && let Some(placed) = watermark(lane, &held, self.live_since(lane).await?, now)
+            {
+                also.holds_placed = vec![placed.clone()];
+                held.push(placed);
+            }
         }
         if !also.holds_dropped.is_empty() || !also.holds_placed.is_empty() {
             match self.books.note(also).await {
@@ -119,9 +129,11 @@ impl Core {
         pass: Pass,
     ) -> Result<Vec<Recorded<Ended>>, Stumble> {
         let now = self.clock.now();
-        let outdone = pass.is_outdone(hand);
-        if !outdone {
+        let brought = !pass.is_outdone(hand) && !pass.unreached;
+        if brought {
             self.lanes.passed(lane, &held, &pass.undone, now);
+        } else if pass.unreached {
+            self.lanes.failed(lane, None, now);
         }
         self.heed(lane, hand, &held, &pass).await?;
         let (over, again) = conclude(revoking, Ok(pass.leases), now);
@@ -133,7 +145,7 @@ impl Core {
                 .field("held", held)
         }));
         // Spent holds go only after the cloud was brought to a state without them.
-        if !outdone {
+        if brought {
             let dropped = spent.iter().map(|hold| dropped(hold, now));
             also.entries.extend(dropped);
             also.holds_dropped = spent;
@@ -141,7 +153,7 @@ impl Core {
         let holds_on = !held.is_empty() || over.iter().any(|step| step.hold().is_some());
         also.looks = vec![Look {
             lane: lane.clone(),
-            at: holds_on.then(|| now.plus(if outdone { AGAIN } else { READ_BACK })),
+            at: holds_on.then(|| now.plus(if brought { READ_BACK } else { AGAIN })),
         }];
         let (over, _) = self.record_in_lane(lane, (over, again), also).await?;
         Ok(over)

@@ -236,6 +236,8 @@ impl Note {
         let exposed_until = exposed_until.max(state.exposed_until);
         Revoking {
             lands_by: lands_by.max(state.lands_by),
+            // What was minted meanwhile was issued later than what was noted.
+            issued_by: lands_by.max(state.issued_by),
             exposed_until,
             told_exposed_until: exposed_until,
             written_at: None,

@@ -384,6 +384,8 @@ fn what_a_renewal_exposed_in_the_meantime_is_not_forgotten() {
     assert_eq!(state.exposed_until, stored.1.exposed_until);
     assert_eq!(state.told_exposed_until, stored.1.exposed_until);
     assert_eq!(state.lands_by, stored.1.lands_by);
+    // A watermark may take its hold's place only once that call cannot have issued anything.
+    assert_eq!(state.issued_by, stored.1.lands_by);
     assert_eq!(row.version, stored.0.rows[0].version + 1);
 }
 

@@ -80,6 +80,29 @@ impl Core {
         Ok(swept)
     }
 
+    /// Looks through every target for what only a later ledger than this one can have written, and
+    /// halts where it finds such. A ledger that was restored knows of nothing that would lead it
+    /// there. Gives the targets that could not be looked through.
+    pub async fn look_back(&self) -> Vec<(TargetName, Refusal)> {
+        let mut unseen = Vec::new();
+        for target in self.adapters.keys() {
+            if let Err(refusal) = self.look_back_at(target).await {
+                unseen.push((target.clone(), refusal));
+            }
+        }
+        unseen
+    }
+
+    async fn look_back_at(&self, target: &TargetName) -> Result<(), Refusal> {
+        for stamped in self.all_stamped(target).await? {
+            let is_foreign = stamped.held.is_grant() && !self.proves(&stamped);
+            if !is_foreign && self.is_later(stamped.mark).await? {
+                self.halt_for(&stamped).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Whether the stamp is genuine. A watermark carries no stamp of its own: it takes privileges
     /// away and is never touched.
     fn proves(&self, stamped: &Stamped) -> bool {

@@ -212,14 +212,41 @@ async fn a_recovery_comes_to_its_end_although_a_cloud_was_away_for_a_day() {
     world.clock.pass(seconds(61));
     turn(&world, &core).await;
     core.recover(&signed()).await.unwrap();
-    // Longer than anything can live that was issued before the cut.
     world.cloud(BACKUP).set_revoking_down(true);
+    let halted = || async { core.books.standing().await.unwrap().says.halt.is_some() };
+    for _ in 0..10 {
+        turn(&world, &core).await;
+        world.clock.pass(seconds(60));
+    }
+    assert!(halted().await, "something may be left that is not cut");
+    // Longer than anything can live that was issued before the cut.
     for _ in 0..24 {
         turn(&world, &core).await;
         world.clock.pass(seconds(3_600));
     }
-    assert!(core.books.standing().await.unwrap().says.halt.is_some());
+    assert!(!halted().await);
     world.cloud(BACKUP).set_revoking_down(false);
     turn(&world, &core).await;
+    assert!(!halted().await);
+}
+
+/// The backup is older than anything in the lane: nothing in the ledger would ever lead there.
+#[tokio::test]
+async fn a_ledger_that_knows_nothing_of_a_lane_is_noticed_by_looking_back() {
+    let (world, folder) = world();
+    let copy = backup(folder.path());
+    let lost = world.broker("a");
+    ended(&world, &lost, "1").await;
+    assert!(lost.look_back().await.is_empty());
+    assert!(lost.books.standing().await.unwrap().says.halt.is_none());
+    drop(lost);
+    let (core, _ledger) = restored(&world, &copy, "b");
+    for _ in 0..3 {
+        world.clock.pass(seconds(61));
+        turn(&world, &core).await;
+    }
     assert!(core.books.standing().await.unwrap().says.halt.is_none());
+    assert!(core.look_back().await.is_empty());
+    let halt = core.books.standing().await.unwrap().says.halt.unwrap();
+    assert!(matches!(halt.seen, Seen::Mark(_)));
 }

@@ -188,11 +188,11 @@ impl SpoolFile {
     /// # Errors
     /// When the disk does not do it. Then what was noted may be found again.
     pub fn clear(&mut self) -> io::Result<()> {
-        self.file.write_all_at(&[0; LENGTH_LENGTH], HEADER_LENGTH)?;
-        self.file.sync_data()?;
+        // Whether or not the disk does it: what is noted next goes to where it will be looked for.
         self.end = HEADER_LENGTH;
         self.run = Uuid::new_v4().into_bytes();
-        Ok(())
+        self.file.write_all_at(&[0; LENGTH_LENGTH], HEADER_LENGTH)?;
+        self.file.sync_data()
     }
 
     fn read(&mut self) -> io::Result<Found> {
