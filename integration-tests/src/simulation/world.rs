@@ -33,7 +33,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(30);
 const OFF_MAX: Duration = Duration::from_secs(55);
 
 /// How many jobs a rush has.
-const RUSH: u64 = 80;
+const RUSH: u64 = 70;
+/// One world in so many is a rush.
+const RUSH_ODDS: u64 = 50;
 /// How much a restored ledger has forgotten at most.
 const FORGETS_MAX: Duration = Duration::from_secs(3600);
 
@@ -176,8 +178,7 @@ impl World {
         self.brokers.iter().for_each(Broker::start);
         let mut dice = scene.dice.named("jobs");
         let active = self.calm_from.since(START);
-        // A rush, now and then: so many leases end at once that their holds are compacted.
-        let jobs = if dice.one_in(30) {
+        let jobs = if is_rush(scene.dice) {
             RUSH
         } else {
             1 + dice.below(7)
@@ -281,7 +282,10 @@ fn events(scene: &Scene, brokers: usize, active: Duration) -> Vec<(Timestamp, Ev
             let at = START.plus(dice.between(Duration::ZERO, active));
             let which = usize::try_from(dice.below(64)).unwrap_or(0);
             let event = match fault {
-                Fault::CloudDown => Event::CloudDown(which, down_for(&mut dice)),
+                Fault::CloudDown => {
+                    let is_long = dice.one_in(12) && !is_rush(scene.dice);
+                    Event::CloudDown(which, down_for(is_long, &mut dice))
+                }
                 Fault::Undone => Event::Undone(which),
                 Fault::Restored => {
                     Event::Restored(dice.between(Duration::from_secs(60), FORGETS_MAX))
@@ -294,9 +298,14 @@ fn events(scene: &Scene, brokers: usize, active: Duration) -> Vec<(Timestamp, Ev
     events
 }
 
-/// Minutes, and now and then more than a day.
-fn down_for(dice: &mut Dice) -> Duration {
-    if dice.one_in(12) {
+/// Whether so many jobs come that their holds are compacted when they end.
+fn is_rush(world: Dice) -> bool {
+    world.named("rush").one_in(RUSH_ODDS)
+}
+
+/// Minutes, or more than a day. Not so long in a rush: there each look takes its time.
+fn down_for(is_long: bool, dice: &mut Dice) -> Duration {
+    if is_long {
         Duration::from_secs(26 * 3600)
     } else {
         dice.between(Duration::from_secs(30), Duration::from_secs(3600))
