@@ -68,9 +68,10 @@ async fn when_a_job_is_over_its_leases_end_and_its_siblings_go_on() {
 #[tokio::test]
 async fn what_was_delivered_before_is_known_whatever_its_delivery_is_called() {
     let mut world = World::start().await;
-    world.submit(SCOPE).await.lease();
+    let lease = world.submit(SCOPE).await.lease();
     let event = completed(&world.job);
     assert_eq!(deliver(&world, &event).await.body["leases_ended"], 1);
+    world.ended(&lease).await;
     // The job cannot have another lease; were there one, an old call must not end it.
     world.key = Key::fresh();
     world.submit(SCOPE).await.lease();
