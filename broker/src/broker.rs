@@ -240,11 +240,17 @@ impl RunningBroker {
         if tokio::time::timeout(WORK_ENDS_WITHIN, work).await.is_err() {
             tracing::warn!("work under way is cut off; what it began is found in the ledger");
         }
-        broker.sealing.abort();
-        for task in &mut broker.beside {
+        let tasks = [
+            &mut broker.driving,
+            &mut broker.sealing,
+            &mut broker.warming,
+        ];
+        for task in tasks.into_iter().chain(&mut broker.beside) {
             task.abort();
             // Until it is gone it holds the ledger, and the next broker cannot open it.
-            let _gone = task.await;
+            if !task.is_finished() {
+                let _gone = task.await;
+            }
         }
         broker.service.seal().await;
         tracing::info!("the broker stopped");
