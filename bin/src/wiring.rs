@@ -12,7 +12,7 @@ use jitney_core::id::TargetName;
 use jitney_core::ledger::Ledger;
 use jitney_core::pulse::Pulse;
 use jitney_core::reconcile::Lanes;
-use jitney_core::usecase::Core;
+use jitney_core::usecase::{Core, Slots};
 use jitney_identity::hooks::{GithubHook, GitlabHook, WeakSecret};
 use jitney_identity::{Issuers, Verifier};
 use jitney_ledger_spool::{CannotOpen as CannotOpenSpool, Spooled};
@@ -67,6 +67,7 @@ pub async fn wire_as(
         pulse: Pulse::default(),
         // A hand is a process: the next one must not be taken for it.
         lanes: Lanes::of(uuid::Uuid::now_v7().to_string()),
+        slots: Slots::default(),
     };
     let broker = &configuration.broker;
     Ok(BrokerOptions {

@@ -24,7 +24,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::books::Recorded;
-use crate::catalogue::Resource;
+use crate::catalogue::{Resource, Wanted};
 use crate::credential::Elevation;
 use crate::evidence::{Held, Hold, Revocation};
 use crate::fault::Fault;
@@ -38,6 +38,14 @@ use crate::plan::{CannotPlan, LaneId, Order, Plan};
 pub trait Elevate: Send + Sync {
     /// The cloud whose column of the catalogue this adapter reads.
     fn cloud(&self) -> &CloudName;
+
+    /// The slots that can carry what is wanted, in a cloud that grants to identities of ours: each
+    /// a lane of its own, in which one lease has room. Core chooses among them. Nothing where
+    /// leases share a lane.
+    fn slots(&self, wanted: &[Wanted]) -> Vec<LaneId> {
+        let _ = wanted;
+        Vec::new()
+    }
 
     /// Translates an order into this cloud's terms.
     ///

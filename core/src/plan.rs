@@ -12,7 +12,8 @@ use crate::handle::Handle;
 use crate::id::TargetName;
 use crate::principal::Job;
 
-/// What one hand at a time must write in a cloud: on AWS a role's deny list.
+/// What one hand at a time must write in a cloud: on AWS a role's deny list, elsewhere a slot of a
+/// pool.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct LaneId {
     /// The target it lies in; tells which adapter drives it.
@@ -34,8 +35,13 @@ pub struct Order<'a> {
     pub wanted: &'a [Wanted],
     /// The target.
     pub target: &'a TargetName,
-    /// How long the lease is to live.
+    /// How long the lease is to live from one grant or renewal to the next.
     pub ttl: Duration,
+    /// How long it may live at most, all renewals included.
+    pub lasts: Duration,
+    /// The slot that is to carry it, where this cloud grants to identities of ours: one of those
+    /// that the adapter named for it.
+    pub slot: Option<&'a LaneId>,
     /// The name that the cloud will know it by.
     pub handle: &'a Handle,
     /// The job, for what the cloud's own log should say of it.
@@ -54,8 +60,12 @@ pub struct Plan {
     pub terms: serde_json::Value,
     /// What will be asked of the cloud, for people.
     pub summary: Vec<String>,
-    /// The longest time between recording the intent and the last moment at which the cloud may
-    /// still act on a call made for it: our deadline and the provider's patience.
+    /// How long the cloud is waited for, in seconds, where that is longer than this installation
+    /// waits for clouds that answer at once.
+    #[serde(default)]
+    pub answers_within_seconds: u32,
+    /// The longest time between our own deadline and the last moment at which the cloud may still
+    /// act on a call made for the grant.
     pub lands_within_seconds: u32,
     /// The longest a credential minted for this plan lives, in seconds, with everything derived
     /// from it that ends with the grant.

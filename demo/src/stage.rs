@@ -19,7 +19,7 @@ use jitney_core::id::{InstallationName, ResourceName, TargetName};
 use jitney_core::pulse::Pulse;
 use jitney_core::reconcile::Lanes;
 use jitney_core::time::Clock;
-use jitney_core::usecase::{Core, Limits};
+use jitney_core::usecase::{Core, Limits, Slots};
 use jitney_identity::{IssuerConfig, Issuers, Verifier};
 use jitney_ledger_sqlite::{SqliteLedger, SqliteOptions};
 use jitney_policies::{CedarPolicies, SourceFile, Sources};
@@ -178,6 +178,7 @@ impl Stage {
             },
             pulse: Pulse::default(),
             lanes: Lanes::of(format!("demo-{}", random_hex()?)),
+            slots: Slots::default(),
         })
     }
 

@@ -27,7 +27,7 @@ use jitney_core::principal::{
 use jitney_core::pulse::Pulse;
 use jitney_core::reconcile::{Lanes, Stumble};
 use jitney_core::time::{Clock, Timestamp};
-use jitney_core::usecase::{Ask, Core, Limits, Proof};
+use jitney_core::usecase::{Ask, Core, Limits, Proof, Slots};
 use jitney_ledger_sqlite::{SqliteLedger, SqliteOptions};
 
 use crate::fake_cloud::{FakeCloud, Style};
@@ -216,6 +216,7 @@ impl World {
             limits: self.limits.clone(),
             pulse,
             lanes: Lanes::of(hand.to_owned()),
+            slots: Slots::default(),
         }
     }
 

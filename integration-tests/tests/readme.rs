@@ -81,6 +81,8 @@ fn on_aws(capability: &Capability, meaning: &Meaning) -> String {
         wanted: &wanted,
         target: &"acme-prod".parse().unwrap(),
         ttl: Duration::from_secs(900),
+        lasts: Duration::from_secs(900),
+        slot: None,
         handle: &stamp.handle(LeaseId::fresh()),
         job: &fixtures::ask(
             "job",

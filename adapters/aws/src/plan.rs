@@ -73,6 +73,7 @@ impl Planner {
             lane: self.lane(terms.role.name()),
             lane_capacity: self.lane_capacity(),
             summary: summary(&terms)?,
+            answers_within_seconds: 0,
             lands_within_seconds: self.config.lands_within_seconds(),
             lives_seconds: duration_seconds,
             derived_seconds,

@@ -141,6 +141,7 @@ impl Elevate for FakeCloud {
             lane_capacity: 50,
             terms: json!({ "scopes": scopes }),
             summary: vec!["assume the role `deploy`".to_owned()],
+            answers_within_seconds: 0,
             lands_within_seconds: 2,
             lives_seconds: 900,
             derived_seconds: 0,

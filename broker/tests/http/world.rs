@@ -24,7 +24,7 @@ use jitney_core::principal::Provider;
 use jitney_core::pulse::Pulse;
 use jitney_core::reconcile::Lanes;
 use jitney_core::time::{Clock, Timestamp};
-use jitney_core::usecase::{Core, Limits};
+use jitney_core::usecase::{Core, Limits, Slots};
 use jitney_identity::hooks::{GithubHook, GitlabHook};
 use jitney_identity::{IssuerConfig, Issuers, Verifier};
 use jitney_ledger_sqlite::{SqliteLedger, SqliteOptions};
@@ -306,6 +306,7 @@ impl World {
             },
             pulse: Pulse::default(),
             lanes: Lanes::of(uuid::Uuid::new_v4().to_string()),
+            slots: Slots::default(),
         }
     }
 

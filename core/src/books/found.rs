@@ -1,5 +1,7 @@
 //! What is found in the ledger by somebody who did not make it.
 
+use core::time::Duration;
+
 use serde::de::DeserializeOwned;
 
 use super::Recorded;
@@ -8,6 +10,7 @@ use crate::evidence::Hold;
 use crate::lease::{Active, Doubtful, Ended, Lease, Revoking};
 use crate::ledger::{CannotRead, Row};
 use crate::request::{Closed, Granted, Granting, Pending, Request};
+use crate::time::Timestamp;
 
 /// A lease as it was found in the ledger.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,6 +35,20 @@ impl FoundLease {
             Self::Revoking(lease) => lease.terms(),
             Self::Ended(lease) => lease.terms(),
         }
+    }
+
+    /// When the last thing that may come of it is over by itself; nothing once it has ended. What
+    /// must be held after that is its adapter's to say.
+    #[must_use]
+    pub fn frees_at(&self) -> Option<Timestamp> {
+        let exposed_until = match self {
+            Self::Doubtful(lease) => lease.exposed_until(),
+            Self::Active(lease) => lease.exposed_until(),
+            Self::Revoking(lease) => lease.exposed_until(),
+            Self::Ended(_) => return None,
+        };
+        let derived = self.terms().plan.derived_seconds;
+        Some(exposed_until.plus(Duration::from_secs(derived.into())))
     }
 
     /// The state's name.

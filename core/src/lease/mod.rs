@@ -283,6 +283,12 @@ impl Doubtful {
     pub const fn terms(&self) -> &Terms {
         &self.0.terms
     }
+
+    /// The last moment at which a credential may work that somebody may have asked for.
+    #[must_use]
+    pub const fn exposed_until(&self) -> Timestamp {
+        self.0.exposed_until
+    }
 }
 
 impl Active {

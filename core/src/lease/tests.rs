@@ -40,6 +40,7 @@ fn terms() -> Terms {
         lane_capacity: 10,
         terms: serde_json::Value::Null,
         summary: Vec::new(),
+        answers_within_seconds: 0,
         lands_within_seconds: LANDS_WITHIN_SECONDS,
         lives_seconds: LIVES_SECONDS,
         derived_seconds: 30,

@@ -240,7 +240,7 @@ impl Request {
 }
 
 /// A request that has been decided and is not yet in the ledger. Each edge is its first step.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Submitted(Terms);
 
 impl Submitted {

@@ -237,8 +237,9 @@ impl Core {
         self.still_allowed(&active).await?;
         let standing = self.standing_permits(&active).await?;
         let now = self.clock.now();
+        let answer_by = self.answer_by(&active.terms().plan, now);
         let step = active
-            .renewing(self.answer_by(now), self.life(id, now), now)
+            .renewing(answer_by, self.life(id, now), now)
             .map_err(|(_, why)| Refusal::new(why.code(), why.to_string()))?;
         let raised = self
             .recorded_under(step, Transaction::default(), &standing)

@@ -8,6 +8,7 @@ mod lease_calls;
 mod operator;
 mod overview;
 mod recovery;
+mod slots;
 mod submit;
 mod sweep;
 
@@ -19,6 +20,7 @@ pub use lease_calls::{Beat, Proof};
 pub use operator::{Aimed, OrderProgress, Signed};
 pub use overview::{STUCK_GRACE, Stuck};
 pub use recovery::Recovering;
+pub use slots::Slots;
 pub use submit::{Ask, Submission};
 pub use sweep::{Stray, Swept};
 
@@ -29,6 +31,7 @@ use crate::catalogue::{Catalogue, Inventory};
 use crate::decision::Decide;
 use crate::handle::StampKey;
 use crate::id::TargetName;
+use crate::plan::Plan;
 use crate::pulse::Pulse;
 use crate::reconcile::Lanes;
 use crate::refusal::Refusal;
@@ -96,6 +99,8 @@ pub struct Core {
     pub pulse: Pulse,
     /// The lanes that this process drives.
     pub lanes: Lanes,
+    /// Which slots this process saw in use.
+    pub slots: Slots,
 }
 
 impl Core {
@@ -111,8 +116,10 @@ impl Core {
         })
     }
 
-    fn answer_by(&self, now: Timestamp) -> Timestamp {
-        now.plus(self.limits.answer_within)
+    /// Until when the cloud is waited for that a plan is about.
+    fn answer_by(&self, plan: &Plan, now: Timestamp) -> Timestamp {
+        let asked = Duration::from_secs(plan.answers_within_seconds.into());
+        now.plus(self.limits.answer_within.max(asked))
     }
 
     /// Signs the audit log as it stands, if it has grown since the last checkpoint.

@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 
 use super::Core;
 use crate::audit::{Entry, Event};
-use crate::books::{Posted, Record, Recorded};
+use crate::books::{Posted, Record, Recorded, Step};
 use crate::catalogue::{Wanted, resolve};
 use crate::credential::{Credential, Elevation};
 use crate::decision::{Decision, Question, Verdict};
@@ -17,7 +17,7 @@ use crate::guarantee::Guarantees;
 use crate::id::{LeaseId, RequestId, ResourceName, TargetName};
 use crate::lease::{self, Active, Elevating, End, intend};
 use crate::ledger::{Budget, CommitError, OnceUse, Owner, Share, Transaction};
-use crate::plan::{CannotPlan, Order, Plan};
+use crate::plan::{LaneId, Order, Plan};
 use crate::principal::{OnceKey, Principal};
 use crate::refusal::Refusal;
 use crate::request::{self, Granting, Quorum, Submitted};
@@ -29,6 +29,8 @@ use crate::time::Timestamp;
 const APPROVAL_TIME: Duration = Duration::from_secs(30 * 60);
 /// The longest idempotency key, in bytes.
 const IDEMPOTENCY_KEY_LENGTH_MAX: usize = 64;
+/// How often another slot is chosen because somebody was faster.
+const SLOT_TRIES: u32 = 8;
 
 /// What a job asks for.
 #[derive(Debug, Clone)]
@@ -78,13 +80,28 @@ struct Draft {
     owner: Owner,
     wanted: Vec<Wanted>,
     ttl_seconds: u32,
-    leases: Vec<(LeaseId, Vec<Scope>, Result<Plan, CannotPlan>)>,
+    leases: Vec<DraftLease>,
+}
+
+/// One lease of a draft.
+struct DraftLease {
+    part: Part,
+    plan: Result<Plan, Refusal>,
+}
+
+/// What is wanted of one target.
+struct Part {
+    lease: LeaseId,
+    target: TargetName,
+    wanted: Vec<Wanted>,
+    /// The identities that could carry it, in a cloud that grants to one.
+    slots: Vec<LaneId>,
 }
 
 impl Draft {
     /// The weakest guarantee over all plans, when there is a plan for every target.
     fn guarantees(&self) -> Option<Guarantees> {
-        let mut plans = self.leases.iter().map(|(_, _, plan)| plan.as_ref().ok());
+        let mut plans = self.leases.iter().map(|lease| lease.plan.as_ref().ok());
         let first = plans.next()??.guarantees.clone();
         plans.try_fold(first, |weakest, plan| {
             let next = &plan?.guarantees;
@@ -96,6 +113,26 @@ impl Draft {
                 because: [weakest.because, next.because.clone()].concat(),
             })
         })
+    }
+}
+
+impl Draft {
+    /// The room that its leases need in their lanes.
+    fn lanes(&self) -> Result<Vec<Budget>, Refusal> {
+        let plans = self.leases.iter().map(|lease| lease.plan.as_ref());
+        let rooms = plans.map(|plan| Ok(lane_budget(plan?)));
+        rooms.collect::<Result<_, &Refusal>>().map_err(Clone::clone)
+    }
+
+    /// Whether what ran out is a slot that one of the leases was to go on.
+    fn is_slot(&self, budget: &Budget) -> bool {
+        self.leases.iter().any(|lease| lease.is_on(budget))
+    }
+}
+
+impl DraftLease {
+    fn is_on(&self, budget: &Budget) -> bool {
+        matches!(&budget.share, Share::Lane(lane) if self.part.slots.contains(lane))
     }
 }
 
@@ -112,7 +149,7 @@ impl Core {
             return Ok(earlier);
         }
         let now = self.clock.now();
-        let draft = self.draft(&ask, ttl_seconds)?;
+        let draft = self.draft(&ask, ttl_seconds).await?;
         let decision = self.policy.decide(&Question {
             principal: &ask.principal,
             wanted: &draft.wanted,
@@ -237,7 +274,7 @@ impl Core {
         )))
     }
 
-    fn draft(&self, ask: &Ask, ttl_seconds: u32) -> Result<Draft, Refusal> {
+    async fn draft(&self, ask: &Ask, ttl_seconds: u32) -> Result<Draft, Refusal> {
         let mut wanted = Vec::new();
         let mut by_target: BTreeMap<TargetName, Vec<Wanted>> = BTreeMap::new();
         for scope in &ask.scopes {
@@ -248,20 +285,16 @@ impl Core {
                 .push(found.clone());
             wanted.push(found);
         }
-        let window = ttl_seconds.min(self.limits.window_seconds);
         let mut leases = Vec::new();
-        for (target, wanted) in &by_target {
-            let id = LeaseId::fresh();
-            let order = Order {
-                wanted,
+        for (target, wanted) in by_target {
+            let part = Part {
+                lease: LeaseId::fresh(),
+                slots: self.adapter(&target)?.slots(&wanted),
                 target,
-                ttl: Duration::from_secs(u64::from(window)),
-                handle: &self.stamp.handle(id),
-                job: &ask.principal.job,
+                wanted,
             };
-            let plan = self.adapter(target)?.plan(&order);
-            let scopes = wanted.iter().map(|wanted| wanted.scope.clone()).collect();
-            leases.push((id, scopes, plan));
+            let plan = self.plan(ask, ttl_seconds, &part).await;
+            leases.push(DraftLease { part, plan });
         }
         let owner = owner_of(&ask.principal);
         Ok(Draft {
@@ -271,6 +304,25 @@ impl Core {
             ttl_seconds,
             leases,
         })
+    }
+
+    /// Plans one lease, on the slot that was idle for longest where the cloud needs one.
+    async fn plan(&self, ask: &Ask, ttl_seconds: u32, part: &Part) -> Result<Plan, Refusal> {
+        let slot = match part.slots.as_slice() {
+            [] => None,
+            slots => Some(self.free_slot(slots).await?),
+        };
+        let window = ttl_seconds.min(self.limits.window_seconds);
+        let order = Order {
+            wanted: &part.wanted,
+            target: &part.target,
+            ttl: Duration::from_secs(u64::from(window)),
+            lasts: Duration::from_secs(u64::from(ttl_seconds)),
+            slot: slot.as_ref(),
+            handle: &self.stamp.handle(part.lease),
+            job: &ask.principal.job,
+        };
+        Ok(self.adapter(&part.target)?.plan(&order)?)
     }
 
     /// What a commit that uses the token up has come to. Somebody may have presented the same one
@@ -346,46 +398,79 @@ impl Core {
         ask: Ask,
         submitted: Submitted,
         uses: &Uses,
-        draft: Draft,
+        mut draft: Draft,
         decision: Decision,
         now: Timestamp,
     ) -> Result<Submission, Refusal> {
-        let id = draft.id;
         let standing = self.books.standing_as_known().await?;
-        let answer_by = self.answer_by(now);
+        let mut tries = 0;
+        let (granting, intents) = loop {
+            let intended = self.intend(&ask, submitted.clone(), &draft, &standing, now)?;
+            let mut also = uses.transaction(draft.id);
+            also.budgets = self.budgets(&draft.owner);
+            also.budgets.extend(draft.lanes()?);
+            match self.recorded_under(intended, also, &standing).await {
+                Ok(recorded) => break recorded,
+                // Somebody was faster, and nothing was recorded: on another slot, then.
+                Err(CommitError::OverBudget(budget))
+                    if tries < SLOT_TRIES && draft.is_slot(&budget) =>
+                {
+                    tries += 1;
+                    self.plan_again(&ask, &mut draft, &budget).await;
+                }
+                Err(error) => return self.not_recorded(&ask, uses, error).await,
+            }
+        };
+        let answers = join_all(intents.into_iter().map(|intent| self.mint(intent))).await;
+        self.answer(granting, decision, answers).await
+    }
+
+    /// The request and its intents, to be recorded together.
+    fn intend(
+        &self,
+        ask: &Ask,
+        submitted: Submitted,
+        draft: &Draft,
+        standing: &Posted<Standing>,
+        now: Timestamp,
+    ) -> Result<(Step<Granting>, Vec<Step<Elevating>>), Refusal> {
         let absolute_end = now.plus(Duration::from_secs(u64::from(draft.ttl_seconds)));
-        let mut also = uses.transaction(id);
-        also.budgets = self.budgets(&draft.owner);
+        let mut answer_by = now;
         let mut intents = Vec::new();
-        for (lease, scopes, plan) in draft.leases {
-            let plan = plan?;
+        for DraftLease { part, plan } in &draft.leases {
+            let plan = plan.clone()?;
+            let scopes = part.wanted.iter().map(|wanted| wanted.scope.clone());
+            let scopes: Vec<Scope> = scopes.collect();
             let is_named = |scope: &Scope, name: &ResourceName| self.is_named(scope, name);
             let says = &standing.says;
             says.permits(&ask.principal, &plan, &scopes, is_named, now)?;
-            also.budgets.push(lane_budget(&plan));
+            let waits_until = self.answer_by(&plan, now);
+            answer_by = answer_by.max(waits_until);
             intents.push(intend(lease::Terms {
-                id: lease,
-                request: id,
-                handle: self.stamp.handle(lease),
+                id: part.lease,
+                request: draft.id,
+                handle: self.stamp.handle(part.lease),
                 owner: draft.owner.clone(),
                 key: ask.principal.key.clone(),
                 scopes,
                 plan,
                 ttl_seconds: draft.ttl_seconds.min(self.limits.window_seconds),
                 intended_at: now,
-                answer_by,
+                answer_by: waits_until,
                 absolute_end,
             }));
         }
-        let leases = intents.iter().map(|step| step.next().terms().id).collect();
+        let leases = draft.leases.iter().map(|lease| lease.part.lease).collect();
         let request = submitted.allowed(leases, answer_by, absolute_end);
-        let recorded = self.recorded_under((request, intents), also, &standing);
-        let (granting, intents) = match recorded.await {
-            Ok(recorded) => recorded,
-            Err(error) => return self.not_recorded(&ask, uses, error).await,
-        };
-        let answers = join_all(intents.into_iter().map(|intent| self.mint(intent))).await;
-        self.answer(granting, decision, answers).await
+        Ok((request, intents))
+    }
+
+    /// Plans anew what was to go on a slot that somebody else has taken.
+    async fn plan_again(&self, ask: &Ask, draft: &mut Draft, taken: &Budget) {
+        let ttl_seconds = draft.ttl_seconds;
+        for lease in draft.leases.iter_mut().filter(|lease| lease.is_on(taken)) {
+            lease.plan = self.plan(ask, ttl_seconds, &lease.part).await;
+        }
     }
 
     /// Records what leads to a mint, if the standing orders still say what permitted it.

@@ -41,6 +41,8 @@ pub(super) async fn plans_are_pure(stage: &dyn Stage) -> Held {
         wanted: &[stage.wanted()],
         target: &stage.wanted().resource.target,
         ttl: core::time::Duration::from_secs(first.ttl_seconds.into()),
+        lasts: core::time::Duration::from_secs(first.ttl_seconds.into()),
+        slot: None,
         handle: &first.handle,
         job: scribe.job(),
     };

@@ -120,6 +120,8 @@ impl Scribe {
                 wanted,
                 target: &first.resource.target,
                 ttl: Duration::from_secs(TTL_SECONDS.into()),
+                lasts: Duration::from_secs(TTL_SECONDS.into()),
+                slot: None,
                 handle: &handle,
                 job: &self.job,
             })

@@ -49,6 +49,7 @@ impl Elevate for FakeCloud {
             lane_capacity: self.lock().lane_capacity,
             terms: serde_json::Value::Null,
             summary: Vec::new(),
+            answers_within_seconds: 0,
             lands_within_seconds: whole_seconds(LANDS_WITHIN),
             lives_seconds: whole_seconds(SESSION_LIFE),
             derived_seconds: 0,

@@ -214,6 +214,7 @@ fn terms(lane: &LaneId) -> Terms {
             lane_capacity: 10,
             terms: serde_json::Value::Null,
             summary: Vec::new(),
+            answers_within_seconds: 0,
             lands_within_seconds: 900,
             lives_seconds: 900,
             derived_seconds: 0,

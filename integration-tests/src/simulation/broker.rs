@@ -14,7 +14,7 @@ use jitney_core::plan::LaneId;
 use jitney_core::pulse::Pulse;
 use jitney_core::reconcile::Lanes;
 use jitney_core::time::Clock;
-use jitney_core::usecase::{Core, Limits};
+use jitney_core::usecase::{Core, Limits, Slots};
 
 use super::archive::Archive;
 use super::cloud::{Cloud, CloudPort};
@@ -212,6 +212,7 @@ impl House {
             },
             pulse,
             lanes: Lanes::of(process.hand().to_owned()),
+            slots: Slots::default(),
         }
     }
 }

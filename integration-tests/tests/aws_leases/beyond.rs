@@ -62,6 +62,8 @@ fn planned(scopes: &[Scope]) -> Plan {
         wanted: &wanted,
         target: &TARGET.parse().unwrap(),
         ttl: core::time::Duration::from_secs(900),
+        lasts: core::time::Duration::from_secs(900),
+        slot: None,
         handle: &stamp.handle(LeaseId::fresh()),
         job: &job(),
     };

@@ -105,6 +105,8 @@ fn plan_with(planner: &Planner, wanted: &[Wanted], ttl_seconds: u64) -> Result<P
         wanted,
         target: &planner.target,
         ttl: Duration::from_secs(ttl_seconds),
+        lasts: Duration::from_secs(ttl_seconds),
+        slot: None,
         handle: &handle,
         job: &job(),
     })

@@ -177,6 +177,7 @@ impl Elevate for CloudPort {
             lane_capacity: LANE_CAPACITY,
             terms: serde_json::Value::Null,
             summary: Vec::new(),
+            answers_within_seconds: 0,
             lands_within_seconds: seconds(DEADLINE) + seconds(PATIENCE) + seconds(SKEW),
             lives_seconds: seconds(SESSION_LIFE),
             derived_seconds: 0,
