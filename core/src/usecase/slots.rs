@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::Core;
 use crate::books::{FoundLease, OpenLane};
+use crate::ledger::CannotRead;
 use crate::plan::LaneId;
 use crate::refusal::Refusal;
 use crate::time::{SKEW_MAX, Timestamp};
@@ -33,26 +34,38 @@ impl Slots {
     }
 }
 
+/// What came of looking for a slot.
+pub(super) enum Pick {
+    /// This cloud grants to no identity of ours.
+    NotNeeded,
+    /// This one is free as far as the ledger knows. The commit of the intent claims it, and may
+    /// find that somebody was faster.
+    Free(LaneId),
+    /// All are taken or held: `try_again`, with when the next one frees.
+    Exhausted(Refusal),
+}
+
 impl Core {
-    /// A slot that the ledger says is free, the longest idle first. It is not claimed yet: the
-    /// commit of the intent does that, and may find that somebody was faster.
+    /// Looks for a slot that is free, the longest idle first.
     ///
     /// # Errors
-    /// `try_again`, with when the next slot frees, when all are taken or held; a ledger that cannot
-    /// be read.
-    pub(super) async fn free_slot(&self, slots: &[LaneId]) -> Result<LaneId, Refusal> {
+    /// When the ledger cannot be read.
+    pub(super) async fn free_slot(&self, slots: &[LaneId]) -> Result<Pick, CannotRead> {
+        if slots.is_empty() {
+            return Ok(Pick::NotNeeded);
+        }
         let now = self.clock.now();
         let mut frees_at: Option<Timestamp> = None;
         for slot in self.slots.by_idleness(slots) {
-            let open = self.books.lane(&slot, Timestamp::FAR_FUTURE).await?;
-            // Whether it is free or not: the next to ask here should not be sent to it.
+            // Whether it is free or not: the next to look should not be sent to it.
             self.slots.in_use(&slot, now);
+            let open = self.books.lane(&slot, Timestamp::FAR_FUTURE).await?;
             match frees(&open) {
-                None => return Ok(slot),
+                None => return Ok(Pick::Free(slot)),
                 Some(at) => frees_at = Some(frees_at.map_or(at, |first| first.min(at))),
             }
         }
-        Err(exhausted(slots, frees_at, now))
+        Ok(Pick::Exhausted(exhausted(slots, frees_at, now)))
     }
 }
 

@@ -7,6 +7,7 @@ use aws_lc_rs::digest;
 use futures_util::future::join_all;
 
 use super::Core;
+use super::slots::Pick;
 use crate::audit::{Entry, Event};
 use crate::books::{Posted, Record, Recorded, Step};
 use crate::catalogue::{Wanted, resolve};
@@ -87,6 +88,9 @@ struct Draft {
 struct DraftLease {
     part: Part,
     plan: Result<Plan, Refusal>,
+    /// Why there is no slot for it at present. It is planned all the same, on one that is taken:
+    /// the policy judges what would be granted.
+    no_slot: Option<Refusal>,
 }
 
 /// What is wanted of one target.
@@ -132,7 +136,9 @@ impl Draft {
 
 impl DraftLease {
     fn is_on(&self, budget: &Budget) -> bool {
-        matches!(&budget.share, Share::Lane(lane) if self.part.slots.contains(lane))
+        let lane = self.plan.as_ref().map(|plan| &plan.lane);
+        let is_slot = lane.is_ok_and(|lane| self.part.slots.contains(lane));
+        is_slot && matches!(&budget.share, Share::Lane(full) if Ok(full) == lane)
     }
 }
 
@@ -293,8 +299,7 @@ impl Core {
                 target,
                 wanted,
             };
-            let plan = self.plan(ask, ttl_seconds, &part).await;
-            leases.push(DraftLease { part, plan });
+            leases.push(self.planned(ask, ttl_seconds, part).await?);
         }
         let owner = owner_of(&ask.principal);
         Ok(Draft {
@@ -307,10 +312,16 @@ impl Core {
     }
 
     /// Plans one lease, on the slot that was idle for longest where the cloud needs one.
-    async fn plan(&self, ask: &Ask, ttl_seconds: u32, part: &Part) -> Result<Plan, Refusal> {
-        let slot = match part.slots.as_slice() {
-            [] => None,
-            slots => Some(self.free_slot(slots).await?),
+    async fn planned(
+        &self,
+        ask: &Ask,
+        ttl_seconds: u32,
+        part: Part,
+    ) -> Result<DraftLease, Refusal> {
+        let (slot, no_slot) = match self.free_slot(&part.slots).await? {
+            Pick::NotNeeded => (None, None),
+            Pick::Free(slot) => (Some(slot), None),
+            Pick::Exhausted(refusal) => (part.slots.first().cloned(), Some(refusal)),
         };
         let window = ttl_seconds.min(self.limits.window_seconds);
         let order = Order {
@@ -322,7 +333,12 @@ impl Core {
             handle: &self.stamp.handle(part.lease),
             job: &ask.principal.job,
         };
-        Ok(self.adapter(&part.target)?.plan(&order)?)
+        let plan = self.adapter(&part.target)?.plan(&order);
+        Ok(DraftLease {
+            part,
+            plan: plan.map_err(Refusal::from),
+            no_slot,
+        })
     }
 
     /// What a commit that uses the token up has come to. Somebody may have presented the same one
@@ -416,7 +432,7 @@ impl Core {
                     if tries < SLOT_TRIES && draft.is_slot(&budget) =>
                 {
                     tries += 1;
-                    self.plan_again(&ask, &mut draft, &budget).await;
+                    draft = self.planned_again(&ask, draft, &budget).await?;
                 }
                 Err(error) => return self.not_recorded(&ask, uses, error).await,
             }
@@ -437,8 +453,14 @@ impl Core {
         let absolute_end = now.plus(Duration::from_secs(u64::from(draft.ttl_seconds)));
         let mut answer_by = now;
         let mut intents = Vec::new();
-        for DraftLease { part, plan } in &draft.leases {
+        for DraftLease {
+            part,
+            plan,
+            no_slot,
+        } in &draft.leases
+        {
             let plan = plan.clone()?;
+            no_slot.clone().map_or(Ok(()), Err)?;
             let scopes = part.wanted.iter().map(|wanted| wanted.scope.clone());
             let scopes: Vec<Scope> = scopes.collect();
             let is_named = |scope: &Scope, name: &ResourceName| self.is_named(scope, name);
@@ -466,11 +488,22 @@ impl Core {
     }
 
     /// Plans anew what was to go on a slot that somebody else has taken.
-    async fn plan_again(&self, ask: &Ask, draft: &mut Draft, taken: &Budget) {
-        let ttl_seconds = draft.ttl_seconds;
-        for lease in draft.leases.iter_mut().filter(|lease| lease.is_on(taken)) {
-            lease.plan = self.plan(ask, ttl_seconds, &lease.part).await;
+    async fn planned_again(
+        &self,
+        ask: &Ask,
+        mut draft: Draft,
+        taken: &Budget,
+    ) -> Result<Draft, Refusal> {
+        let mut leases = Vec::new();
+        for lease in draft.leases {
+            leases.push(if lease.is_on(taken) {
+                self.planned(ask, draft.ttl_seconds, lease.part).await?
+            } else {
+                lease
+            });
         }
+        draft.leases = leases;
+        Ok(draft)
     }
 
     /// Records what leads to a mint, if the standing orders still say what permitted it.
