@@ -382,6 +382,12 @@ impl Revoking {
         self.written_at
     }
 
+    /// When it is to be looked at again.
+    #[must_use]
+    pub const fn look_again(&self) -> Timestamp {
+        self.look_again
+    }
+
     /// How many times it was tried without coming to an end.
     #[must_use]
     pub const fn attempts(&self) -> u32 {

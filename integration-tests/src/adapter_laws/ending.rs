@@ -7,7 +7,8 @@ use jitney_core::evidence::Evidence;
 use jitney_core::fault::{Fault, FaultKind};
 use jitney_core::guarantee::Recall;
 
-use super::{Held, Stage, Taken, ensure};
+use super::scribe::LOOKS_MAX;
+use super::{Held, Kind, Revealed, Stage, Taken, ensure};
 
 pub(super) const FIRST: Hand = writing_as(1);
 
@@ -23,17 +24,27 @@ pub const fn writing_as(epoch: u64) -> Hand {
     }
 }
 
+/// In so many parts a time is waited for in which something must stay as it is.
+pub(super) const PARTS: u32 = 10;
+
+/// A lease of what the stage wants, whose credential works.
 pub(super) async fn take(stage: &dyn Stage) -> Result<Taken, String> {
     let adapter = stage.adapter();
     let taken = stage.scribe().take(&*adapter, &[stage.wanted()]).await?;
-    // Nothing is shown by what never worked.
+    // Nothing is shown by what never worked, and some clouds take their time.
+    for _ in 0..PARTS {
+        if stage.works(&taken.credential).await? {
+            return Ok(taken);
+        }
+        stage.scribe().pass(stage.settles() / PARTS).await;
+    }
     ensure(stage.works(&taken.credential).await?, || {
-        "the credential does not work to begin with".to_owned()
+        "the credential does not do what its scope says".to_owned()
     })?;
     Ok(taken)
 }
 
-pub(super) async fn ensure_refused(stage: &dyn Stage, taken: &super::Revealed) -> Held {
+pub(super) async fn ensure_refused(stage: &dyn Stage, taken: &Revealed) -> Held {
     ensure(!stage.works(taken).await?, || {
         "the ended credential works".to_owned()
     })
@@ -59,13 +70,13 @@ pub(super) async fn evidence_is_true(stage: &dyn Stage) -> Held {
     let scribe = stage.scribe();
     let taken = take(stage).await?;
     let mut leases = vec![scribe.ending(taken.lease).await?];
-    for _ in 0..60 {
+    for _ in 0..LOOKS_MAX {
         let (over, again) = scribe.look(&*adapter, FIRST, leases, &[]).await?;
         if !over.is_empty() {
             return ensure_refused(stage, &taken.credential).await;
         }
+        scribe.until_due(&again).await;
         leases = again;
-        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     Err("no evidence came".to_owned())
 }
@@ -74,9 +85,13 @@ pub(super) async fn ends_one_and_no_other(stage: &dyn Stage) -> Held {
     let adapter = stage.adapter();
     let (one, other) = (take(stage).await?, take(stage).await?);
     let lane = |taken: &Taken| taken.lease.terms().plan.lane.clone();
-    ensure(lane(&one) == lane(&other), || {
-        "two leases of the same scope have two lanes".to_owned()
-    })?;
+    let share = lane(&one) == lane(&other);
+    match Kind::of(stage)? {
+        Kind::SharedLanes => ensure(share, || {
+            "two leases of the same scope have two lanes".to_owned()
+        })?,
+        Kind::Slots => ensure(!share, || "two leases share a slot".to_owned())?,
+    }
     let lease = stage.scribe().ending(one.lease).await?;
     stage.scribe().end(&*adapter, FIRST, lease).await?;
     ensure_refused(stage, &one.credential).await?;
@@ -125,6 +140,9 @@ pub(super) async fn holds_stay_in_force(stage: &dyn Stage) -> Held {
     // `end` hands the adapter what is held, and the lane is written anew for the other lease.
     let lease = scribe.ending(other.lease).await?;
     scribe.end(&*adapter, FIRST, lease).await?;
+    // A slot is not written for others. It is read back while it is held.
+    let read_back = adapter.revoke(&lane, FIRST, &[], &holds).await;
+    read_back.map_err(|fault| fault.logged)?;
     ensure_refused(stage, &one.credential).await?;
     ensure_refused(stage, &other.credential).await
 }
@@ -132,13 +150,24 @@ pub(super) async fn holds_stay_in_force(stage: &dyn Stage) -> Held {
 pub(super) async fn nothing_is_left_behind(stage: &dyn Stage) -> Held {
     let adapter = stage.adapter();
     let taken = take(stage).await?;
+    let lane = taken.lease.terms().plan.lane.clone();
+    let given = stage.left_behind(&lane).await?;
     let lease = stage.scribe().ending(taken.lease).await?;
-    let lane = lease.terms().plan.lane.clone();
     stage.scribe().end(&*adapter, FIRST, lease).await?;
     let held = stage.left_behind(&lane).await?;
-    ensure(!held.is_empty(), || {
-        "nothing in the cloud ends the lease, although something is held".to_owned()
-    })?;
+    match Kind::of(stage)? {
+        Kind::SharedLanes => ensure(!held.is_empty(), || {
+            "nothing in the cloud ends the lease, although something is held".to_owned()
+        })?,
+        Kind::Slots => {
+            ensure(!given.is_empty(), || {
+                "nothing in the cloud gave the lease what worked".to_owned()
+            })?;
+            ensure(held.is_empty(), || {
+                format!("the lease is over, and this gives: {held:?}")
+            })?;
+        }
+    }
     // As when every hold has run out. An adapter without a memory must find its way as well.
     let answer = stage.adapter().revoke(&lane, FIRST, &[], &[]).await;
     answer.map_err(|fault| fault.logged)?;

@@ -6,14 +6,11 @@ use std::collections::BTreeMap;
 use jitney_core::fault::FaultKind;
 use jitney_core::ledger::StoredEntry;
 
-use super::{Held, Stage, ensure};
+use super::ending::take;
+use super::{Held, Kind, Stage, ensure};
 
 pub(super) async fn grants_what_was_asked(stage: &dyn Stage) -> Held {
-    let adapter = stage.adapter();
-    let taken = stage.scribe().take(&*adapter, &[stage.wanted()]).await?;
-    ensure(stage.works(&taken.credential).await?, || {
-        "the credential does not do what its scope says".to_owned()
-    })?;
+    let taken = take(stage).await?;
     // The control: the cloud looks at credentials at all.
     let mut forged = taken.credential.clone();
     for value in forged.values_mut() {
@@ -25,8 +22,7 @@ pub(super) async fn grants_what_was_asked(stage: &dyn Stage) -> Held {
 }
 
 pub(super) async fn grants_nothing_else(stage: &dyn Stage) -> Held {
-    let adapter = stage.adapter();
-    let taken = stage.scribe().take(&*adapter, &[stage.wanted()]).await?;
+    let taken = take(stage).await?;
     let strays = stage.strays(&taken.credential).await?;
     ensure(strays.is_empty(), || {
         format!("the credential also does this: {}", strays.join(", "))
@@ -36,13 +32,14 @@ pub(super) async fn grants_nothing_else(stage: &dyn Stage) -> Held {
 pub(super) async fn plans_are_pure(stage: &dyn Stage) -> Held {
     let (adapter, nowhere) = (stage.adapter(), stage.adapter_of_nowhere());
     let scribe = stage.scribe();
-    let first = scribe.terms(&*adapter, &[stage.wanted()])?;
+    let first = scribe.terms(&*adapter, &[stage.wanted()]).await?;
+    let (ttl, lasts) = scribe.times();
     let order = jitney_core::plan::Order {
         wanted: &[stage.wanted()],
         target: &stage.wanted().resource.target,
-        ttl: core::time::Duration::from_secs(first.ttl_seconds.into()),
-        lasts: core::time::Duration::from_secs(first.ttl_seconds.into()),
-        slot: None,
+        ttl,
+        lasts,
+        slot: (Kind::of(stage)? == Kind::Slots).then_some(&first.plan.lane),
         handle: &first.handle,
         job: scribe.job(),
     };
@@ -63,20 +60,20 @@ pub(super) async fn refuses_what_it_does_not_know(stage: &dyn Stage) -> Held {
     let scribe = stage.scribe();
     let mut unknown = stage.wanted();
     unknown.meaning.clouds = BTreeMap::new();
-    ensure(scribe.terms(&*nowhere, &[unknown]).is_err(), || {
+    ensure(scribe.terms(&*nowhere, &[unknown]).await.is_err(), || {
         "a capability without a meaning on this cloud was planned".to_owned()
     })?;
     let mut senseless = stage.wanted();
     for column in senseless.meaning.clouds.values_mut() {
         column.terms = serde_json::json!({ "kind": "no-such-kind" });
     }
-    ensure(scribe.terms(&*nowhere, &[senseless]).is_err(), || {
+    ensure(scribe.terms(&*nowhere, &[senseless]).await.is_err(), || {
         "a capability whose terms nobody understands was planned".to_owned()
     })?;
     let mut elsewhere = stage.wanted();
     let target = "somewhere-else".parse();
     elsewhere.resource.target = target.map_err(|bad| format!("{bad}"))?;
-    ensure(scribe.terms(&*nowhere, &[elsewhere]).is_err(), || {
+    ensure(scribe.terms(&*nowhere, &[elsewhere]).await.is_err(), || {
         "a resource of another target was planned".to_owned()
     })
 }
@@ -131,7 +128,7 @@ pub(super) async fn tells_no_secret(stage: &dyn Stage) -> Held {
     })
 }
 
-/// How long the adapter of the next law has to ask.
+/// How long the adapter of the next law has to ask, where a cloud answers at once.
 const TIME_TO_ASK: Duration = Duration::from_secs(2);
 
 /// A broker that stood still after it wrote down what it would ask for may wake when the lease is
@@ -139,11 +136,13 @@ const TIME_TO_ASK: Duration = Duration::from_secs(2);
 pub(super) async fn asks_in_time_or_not_at_all(stage: &dyn Stage) -> Held {
     let (adapter, scribe, wanted) = (stage.adapter(), stage.scribe(), [stage.wanted()]);
     let late = scribe.intend_by(&*adapter, &wanted, scribe.now()).await?;
-    let by = scribe.now().plus(TIME_TO_ASK);
+    let asked = Duration::from_secs(late.terms().plan.answers_within_seconds.into());
+    let time_to_ask = TIME_TO_ASK.max(asked);
+    let by = scribe.now().plus(time_to_ask);
     let intent = scribe.intend_by(&*adapter, &wanted, by).await?;
     let elevation = adapter.elevate(&intent).await.map_err(|it| it.logged)?;
     let raised = scribe.granted_and_raised(intent, &elevation).await?;
-    tokio::time::sleep(TIME_TO_ASK).await;
+    scribe.pass(time_to_ask).await;
     let made = stage.grants_made().await;
     for (what, answer) in [
         ("an intent", adapter.elevate(&late).await),

@@ -11,15 +11,20 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
+use super::{StageClock, SystemClock};
+
 /// The largest request that is relayed, in bytes.
 const REQUEST_BYTES_MAX: usize = 256 * 1024;
+
+/// How often the relay looks at its clock while it keeps a request back.
+const CLOCK_LOOK: Duration = Duration::from_millis(5);
 
 /// What the relay does to one request.
 #[derive(Debug, Clone)]
 pub enum Meddling {
     /// It is carried out; the connection is cut instead of answered.
     LoseAnswer,
-    /// The connection is cut at once; it is carried out this much later.
+    /// The connection is cut at once; it is carried out this much later by the relay's clock.
     CarryOutLate(Duration),
     /// It is answered so, and never carried out.
     AnswerInstead {
@@ -48,13 +53,22 @@ impl Relay {
     /// # Errors
     /// When no port can be had.
     pub async fn to(cloud: SocketAddr) -> io::Result<Self> {
+        Self::by_clock(cloud, Arc::new(SystemClock)).await
+    }
+
+    /// The same, by a stage's clock.
+    ///
+    /// # Errors
+    /// When no port can be had.
+    pub async fn by_clock(cloud: SocketAddr, clock: Arc<dyn StageClock>) -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         let armed = Armed::default();
         let shared = Arc::clone(&armed);
         let serving = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(serve(client, cloud, Arc::clone(&shared)));
+                let (armed, clock) = (Arc::clone(&shared), Arc::clone(&clock));
+                tokio::spawn(serve(client, cloud, armed, clock));
             }
         });
         Ok(Self {
@@ -84,7 +98,7 @@ impl Drop for Relay {
 }
 
 /// Serves one connection: one request, and the end. Whoever comes again connects again.
-async fn serve(mut client: TcpStream, cloud: SocketAddr, armed: Armed) {
+async fn serve(mut client: TcpStream, cloud: SocketAddr, armed: Armed, clock: Arc<dyn StageClock>) {
     let Ok(Some(request)) = read_request(&mut client).await else {
         return;
     };
@@ -96,7 +110,10 @@ async fn serve(mut client: TcpStream, cloud: SocketAddr, armed: Armed) {
         }
         Some(Meddling::CarryOutLate(after)) => {
             drop(client);
-            tokio::time::sleep(after).await;
+            let due = clock.now().plus(after);
+            while clock.now() < due {
+                tokio::time::sleep(CLOCK_LOOK).await;
+            }
             let _ = carry_out(cloud, request).await;
             return;
         }

@@ -4,7 +4,6 @@
 
 use core::time::Duration;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use jitney_core::adapter::{Adapter, Hand};
 use jitney_core::books::{Books, FoundLease, Recorded};
@@ -17,31 +16,23 @@ use jitney_core::id::{LeaseId, RequestId};
 use jitney_core::lease::{
     self, Active, Elevating, End, Ended, Life, Looked, Outcome, Revoking, Terms,
 };
-use jitney_core::ledger::{Ledger, Owner};
+use jitney_core::ledger::{Budget, Ledger, Owner, Share, Transaction};
 use jitney_core::plan::{LaneId, Order};
 use jitney_core::principal::{Job, JobKey, KeyThumbprint};
-use jitney_core::time::{Clock, Timestamp};
+use jitney_core::time::Timestamp;
 
-use super::Revealed;
+use super::{Revealed, StageClock};
 
 /// How long an intent waits for its answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
-/// How long a lease lives. Short: the laws end it long before.
+/// How long a lease lives unless the stage wants it otherwise. Short: the laws end it long before.
 const TTL_SECONDS: u32 = 900;
+/// How many times its life a lease may live, renewals included.
+const LIVES_MAX: u32 = 4;
 /// How often a lease under revocation is looked at before a law gives up on it.
-const LOOKS_MAX: usize = 40;
-
-/// The system's clock.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct SystemClock;
-
-impl Clock for SystemClock {
-    fn now(&self) -> Timestamp {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
-        let micros = since.map_or(0, |since| since.as_micros());
-        Timestamp::from_micros(i64::try_from(micros).unwrap_or(i64::MAX))
-    }
-}
+pub(super) const LOOKS_MAX: usize = 60;
+/// The least that is waited from one look to the next.
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
 
 /// A lease that was granted, with its credential.
 #[derive(Debug)]
@@ -73,26 +64,53 @@ pub struct Gone {
 pub struct Scribe {
     books: Books,
     stamp: StampKey,
-    clock: Arc<dyn Clock>,
+    clock: Arc<dyn StageClock>,
     job: Job,
+    ttl_seconds: u32,
 }
 
 impl Scribe {
     /// A scribe with a ledger of its own.
     #[must_use]
-    pub fn new(ledger: Arc<dyn Ledger>, stamp: StampKey, clock: Arc<dyn Clock>, job: Job) -> Self {
+    pub fn new(
+        ledger: Arc<dyn Ledger>,
+        stamp: StampKey,
+        clock: Arc<dyn StageClock>,
+        job: Job,
+    ) -> Self {
         Self {
             books: Books::new(ledger, Duration::from_secs(45)),
             stamp,
             clock,
             job,
+            ttl_seconds: TTL_SECONDS,
         }
+    }
+
+    /// The same, with leases that live so long: longer than what a cloud takes its time for, or
+    /// they end by themselves before a law has ended them.
+    #[must_use]
+    pub fn with_leases_of(mut self, ttl_seconds: u32) -> Self {
+        self.ttl_seconds = ttl_seconds;
+        self
     }
 
     /// The present instant.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// Comes back once this much time has passed by the stage's clock.
+    pub async fn pass(&self, time: Duration) {
+        self.clock.pass(time).await;
+    }
+
+    /// Comes back when one of these wants to be looked at again.
+    pub async fn until_due(&self, leases: &[Recorded<Revoking>]) {
+        let due = leases.iter().map(|lease| lease.look_again()).min();
+        let pause = due.map_or(LOOK_PAUSE, |due| due.since(self.now()));
+        self.pass(pause.max(LOOK_PAUSE)).await;
     }
 
     /// The job that asks.
@@ -107,26 +125,45 @@ impl Scribe {
         &self.books
     }
 
-    /// Makes the terms of a lease.
+    /// Makes the terms of a lease, on a slot that is free where there are slots.
+    ///
+    /// # Errors
+    /// When the adapter cannot plan it, or no slot is free.
+    pub async fn terms(&self, adapter: &dyn Adapter, wanted: &[Wanted]) -> Result<Terms, String> {
+        let slot = match adapter.slots(wanted).as_slice() {
+            [] => None,
+            slots => Some(self.free(slots).await?),
+        };
+        self.terms_on(adapter, wanted, slot.as_ref())
+    }
+
+    /// Makes the terms of a lease on a slot.
     ///
     /// # Errors
     /// When the adapter cannot plan it.
-    pub fn terms(&self, adapter: &dyn Adapter, wanted: &[Wanted]) -> Result<Terms, String> {
+    pub fn terms_on(
+        &self,
+        adapter: &dyn Adapter,
+        wanted: &[Wanted],
+        slot: Option<&LaneId>,
+    ) -> Result<Terms, String> {
         let id = LeaseId::fresh();
         let handle = self.stamp.handle(id);
         let first = wanted.first().ok_or("nothing is wanted")?;
+        let (ttl, lasts) = self.times();
         let plan = adapter
             .plan(&Order {
                 wanted,
                 target: &first.resource.target,
-                ttl: Duration::from_secs(TTL_SECONDS.into()),
-                lasts: Duration::from_secs(TTL_SECONDS.into()),
-                slot: None,
+                ttl,
+                lasts,
+                slot,
                 handle: &handle,
                 job: &self.job,
             })
             .map_err(|cannot| format!("{}: {}", cannot.code, cannot.logged))?;
         let now = self.now();
+        let asked = Duration::from_secs(plan.answers_within_seconds.into());
         Ok(Terms {
             id,
             request: RequestId::fresh(),
@@ -139,11 +176,28 @@ impl Scribe {
             key: KeyThumbprint("stage".to_owned()),
             scopes: wanted.iter().map(|wanted| wanted.scope.clone()).collect(),
             plan,
-            ttl_seconds: TTL_SECONDS,
+            ttl_seconds: self.ttl_seconds,
             intended_at: now,
-            answer_by: now.plus(ANSWER_WITHIN),
-            absolute_end: now.plus(Duration::from_secs(3_600)),
+            answer_by: now.plus(ANSWER_WITHIN.max(asked)),
+            absolute_end: now.plus(lasts),
         })
+    }
+
+    /// How long a lease lives from one grant to the next, and how long at most.
+    pub(super) fn times(&self) -> (Duration, Duration) {
+        let ttl = Duration::from_secs(self.ttl_seconds.into());
+        (ttl, ttl.saturating_mul(LIVES_MAX))
+    }
+
+    async fn free(&self, slots: &[LaneId]) -> Result<LaneId, String> {
+        for slot in slots {
+            let open = self.books.lane(slot, Timestamp::FAR_FUTURE).await;
+            let open = open.map_err(|error| error.to_string())?;
+            if open.leases.is_empty() && open.holds.is_empty() {
+                return Ok(slot.clone());
+            }
+        }
+        Err(format!("none of {} slots is free", slots.len()))
     }
 
     /// Records an intent.
@@ -155,8 +209,8 @@ impl Scribe {
         adapter: &dyn Adapter,
         wanted: &[Wanted],
     ) -> Result<Recorded<Elevating>, String> {
-        let terms = self.terms(adapter, wanted)?;
-        self.record(lease::intend(terms)).await
+        let terms = self.terms(adapter, wanted).await?;
+        self.record_intent(terms).await
     }
 
     /// Records an intent whose call must leave by `answer_by`.
@@ -171,9 +225,50 @@ impl Scribe {
     ) -> Result<Recorded<Elevating>, String> {
         let terms = Terms {
             answer_by,
-            ..self.terms(adapter, wanted)?
+            ..self.terms(adapter, wanted).await?
         };
+        self.record_intent(terms).await
+    }
+
+    /// Records an intent on a slot.
+    ///
+    /// # Errors
+    /// When it cannot be planned or recorded: a slot is used, or in quarantine.
+    pub async fn intend_on(
+        &self,
+        adapter: &dyn Adapter,
+        wanted: &[Wanted],
+        slot: &LaneId,
+    ) -> Result<Recorded<Elevating>, String> {
+        let terms = self.terms_on(adapter, wanted, Some(slot))?;
+        self.record_intent(terms).await
+    }
+
+    /// Records an intent on a slot as a ledger does that has forgotten what the slot carries.
+    ///
+    /// # Errors
+    /// When it cannot be planned or recorded.
+    pub async fn intend_forgetting(
+        &self,
+        adapter: &dyn Adapter,
+        wanted: &[Wanted],
+        slot: &LaneId,
+    ) -> Result<Recorded<Elevating>, String> {
+        let terms = self.terms_on(adapter, wanted, Some(slot))?;
         self.record(lease::intend(terms)).await
+    }
+
+    /// As a broker does, in one transaction with the room that the plan says its lane has.
+    async fn record_intent(&self, terms: Terms) -> Result<Recorded<Elevating>, String> {
+        let room = Transaction {
+            budgets: vec![Budget {
+                share: Share::Lane(terms.plan.lane.clone()),
+                leases_max: terms.plan.lane_capacity,
+            }],
+            ..Transaction::default()
+        };
+        let recorded = self.books.record_with(lease::intend(terms), room).await;
+        recorded.map_err(|error| error.to_string())
     }
 
     /// Records that an intent was granted and, at once, that it is renewed without more time to
@@ -199,6 +294,28 @@ impl Scribe {
     /// When any of it does not go through.
     pub async fn take(&self, adapter: &dyn Adapter, wanted: &[Wanted]) -> Result<Taken, String> {
         let intent = self.intend(adapter, wanted).await?;
+        self.granted(adapter, intent).await
+    }
+
+    /// The same on a slot.
+    ///
+    /// # Errors
+    /// When any of it does not go through.
+    pub async fn take_on(
+        &self,
+        adapter: &dyn Adapter,
+        wanted: &[Wanted],
+        slot: &LaneId,
+    ) -> Result<Taken, String> {
+        let intent = self.intend_on(adapter, wanted, slot).await?;
+        self.granted(adapter, intent).await
+    }
+
+    async fn granted(
+        &self,
+        adapter: &dyn Adapter,
+        intent: Recorded<Elevating>,
+    ) -> Result<Taken, String> {
         let elevation = adapter.elevate(&intent).await.map_err(told)?;
         let granted = intent.granted(&elevation, self.now());
         Ok(taken(self.record(granted).await?, elevation))
@@ -291,10 +408,37 @@ impl Scribe {
                 let took = self.now().since(began);
                 return gone(ended, took);
             }
-            tokio::time::sleep(Duration::from_millis(150)).await;
+            self.until_due(&again).await;
             leases = again;
         }
         Err(format!("no evidence after {LOOKS_MAX} looks"))
+    }
+
+    /// Waits until nothing in a slot need be held any more, and lets go of its holds as a broker
+    /// does: once the adapter has brought the slot to a state without them.
+    ///
+    /// # Errors
+    /// When the adapter stumbles, or it cannot be recorded.
+    pub async fn until_free(
+        &self,
+        adapter: &dyn Adapter,
+        hand: Hand,
+        slot: &LaneId,
+    ) -> Result<(), String> {
+        let spent = self.holds(slot).await?;
+        if let Some(until) = spent.iter().map(|hold| hold.until).max() {
+            self.pass(until.since(self.now())).await;
+        }
+        let pass = adapter.revoke(slot, hand, &[], &[]).await.map_err(told)?;
+        if pass.unreached {
+            return Err(format!("slot `{slot}` could not be brought to rest"));
+        }
+        let dropped = Transaction {
+            holds_dropped: spent,
+            ..Transaction::default()
+        };
+        let noted = self.books.note(dropped).await;
+        noted.map_err(|error| error.to_string())
     }
 
     /// What is held in a lane.

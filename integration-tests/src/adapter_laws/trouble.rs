@@ -94,7 +94,11 @@ pub(super) async fn a_lost_grant_can_be_ended(stage: &dyn Stage) -> Held {
     let lease = scribe.doubted(intent, &fault).await?;
     let lane = lease.terms().plan.lane.clone();
     let handle = lease.terms().handle.clone();
+    let exposed_until = lease.exposed_until();
     scribe.end(&*adapter, FIRST, lease).await?;
+    if scribe.now() >= exposed_until {
+        return Ok(());
+    }
     // It was never seen, so it cannot be tried; but it is held for as long as it can live.
     let holds = scribe.holds(&lane).await?;
     ensure(
