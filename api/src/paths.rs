@@ -18,6 +18,10 @@ pub const LEASE_RELEASE: &str = "/v1/leases/{id}/release";
 pub const WEBHOOK_GITHUB: &str = "/v1/webhooks/github";
 /// `POST`: GitLab says that a job is over.
 pub const WEBHOOK_GITLAB: &str = "/v1/webhooks/gitlab";
+/// `GET`: what the broker says of itself as an issuer of tokens. Fixed by OpenID Connect Discovery.
+pub const ISSUER_DISCOVERY: &str = "/.well-known/openid-configuration";
+/// `GET`: the keys with which its tokens are verified.
+pub const ISSUER_KEY_SET: &str = "/.well-known/jwks.json";
 /// `GET`: what the broker counts, as Prometheus reads it.
 pub const METRICS: &str = "/metrics";
 /// `GET`: whether the process answers.

@@ -1,19 +1,20 @@
-//! The installation's own keys: files of one line, readable by their owner only. They lie outside
-//! the ledger, so that a copy of the ledger is no copy of the keys.
+//! The installation's own keys: files that are readable by their owner only. They lie outside the
+//! ledger, so that a copy of the ledger is no copy of the keys.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jitney_core::audit::{SEED_LENGTH, SigningKey};
 use jitney_core::handle::StampKey;
 use jitney_core::id::InstallationName;
+use jitney_identity::assertions::{AssertionIssuer, AssertionKey};
 use zeroize::Zeroizing;
 
-use crate::configuration::KeysSection;
+use crate::configuration::{Configuration, IssuerSection, KeysSection};
 use crate::failure::Failure;
 
 /// Permission bits of everybody but the owner.
@@ -56,28 +57,76 @@ fn audit_key_name(installation: &InstallationName) -> String {
 }
 
 /// Makes the keys that are not there yet. Gives the files that were made.
-pub fn make_missing(section: &KeysSection) -> Result<Vec<&Path>, Failure> {
-    let mut made = Vec::new();
-    for file in [&section.stamp_secret_file, &section.audit_key_file] {
-        // Only made, never replaced: another stamp would make our own grants foreign to us.
-        let opened = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(file);
-        let mut out = match opened {
-            Ok(out) => out,
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => continue,
-            Err(error) => return Err(cannot(file, "made", &error)),
-        };
-        let seed = SigningKey::fresh_seed().map_err(|error| Failure::internal(&error))?;
-        let line = Zeroizing::new(format!("{}\n", STANDARD.encode(*seed)));
-        out.write_all(line.as_bytes())
-            .and_then(|()| out.sync_all())
-            .map_err(|error| cannot(file, "written", &error))?;
-        made.push(file.as_path());
+pub fn make_missing(configuration: &Configuration) -> Result<Vec<PathBuf>, Failure> {
+    let mut made = make_missing_seeds(&configuration.keys)?;
+    if let Some(issuer) = &configuration.issuer {
+        // Not those of before: a key that is missing there was lost, and another one is no help.
+        for file in core::iter::once(&issuer.key_file).chain(&issuer.next_key_file) {
+            let pem = || AssertionKey::generate_pem().map_err(Failure::internal);
+            if make(file, pem)? {
+                made.push(file.clone());
+            }
+        }
     }
     Ok(made)
+}
+
+fn make_missing_seeds(section: &KeysSection) -> Result<Vec<PathBuf>, Failure> {
+    let mut made = Vec::new();
+    for file in [&section.stamp_secret_file, &section.audit_key_file] {
+        let line = || {
+            let seed = SigningKey::fresh_seed().map_err(Failure::internal)?;
+            Ok(Zeroizing::new(format!("{}\n", STANDARD.encode(*seed))))
+        };
+        if make(file, line)? {
+            made.push(file.clone());
+        }
+    }
+    Ok(made)
+}
+
+/// Makes a key's file. One that is there is only seen, never replaced: another stamp would make our
+/// own grants foreign to us, and another issuer's key nobody would know.
+fn make(
+    file: &Path,
+    key: impl FnOnce() -> Result<Zeroizing<String>, Failure>,
+) -> Result<bool, Failure> {
+    if file.exists() {
+        return Ok(false);
+    }
+    // Before the file: one that stays empty would be taken for a key that is there.
+    let key = key()?;
+    let opened = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(file);
+    let mut out = match opened {
+        Ok(out) => out,
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Ok(false),
+        Err(error) => return Err(cannot(file, "made", &error)),
+    };
+    out.write_all(key.as_bytes())
+        .and_then(|()| out.sync_all())
+        .map_err(|error| cannot(file, "written", &error))?;
+    Ok(true)
+}
+
+/// The broker as an issuer, with its keys.
+pub fn issuer(section: &IssuerSection) -> Result<AssertionIssuer, Failure> {
+    let read = |file: &PathBuf| {
+        AssertionKey::from_pem(&secret_file(file)?).map_err(|error| {
+            let told = format!("the key file `{}` cannot be used: {error}", file.display());
+            Failure::configuration("key_file_bad", told)
+        })
+    };
+    let signing = read(&section.key_file)?;
+    let others = section.key_files().skip(1).map(read);
+    let others = others.collect::<Result<_, _>>()?;
+    AssertionIssuer::new(&section.url, signing, others).map_err(|error| {
+        let told = format!("`issuer`: {error}");
+        Failure::configuration("bad_own_issuer", told)
+    })
 }
 
 fn seed(file: &Path) -> Result<Zeroizing<[u8; SEED_LENGTH]>, Failure> {
@@ -170,11 +219,11 @@ mod tests {
         let folder = Folder::new();
         let section = folder.section();
         assert_eq!(folder.code(), "key_file_unreadable");
-        assert_eq!(make_missing(&section).unwrap().len(), 2);
+        assert_eq!(make_missing_seeds(&section).unwrap().len(), 2);
         assert_eq!(folder.code(), "ok");
         let before = fs::read(&section.stamp_secret_file).unwrap();
         assert_ne!(before, fs::read(&section.audit_key_file).unwrap());
-        assert!(make_missing(&section).unwrap().is_empty());
+        assert!(make_missing_seeds(&section).unwrap().is_empty());
         assert_eq!(before, fs::read(&section.stamp_secret_file).unwrap());
         let mode = fs::metadata(&section.audit_key_file).unwrap().mode();
         assert_eq!(mode & 0o777, 0o600);
@@ -184,7 +233,7 @@ mod tests {
     fn a_key_that_others_can_read_is_refused() {
         let folder = Folder::new();
         let section = folder.section();
-        make_missing(&section).unwrap();
+        make_missing_seeds(&section).unwrap();
         for mode in [0o640, 0o604, 0o602, 0o644] {
             let open = fs::Permissions::from_mode(mode);
             fs::set_permissions(&section.stamp_secret_file, open).unwrap();
@@ -196,7 +245,7 @@ mod tests {
     fn what_is_no_key_is_refused_and_not_repeated() {
         let folder = Folder::new();
         let section = folder.section();
-        make_missing(&section).unwrap();
+        make_missing_seeds(&section).unwrap();
         for bad in [
             &b""[..],
             b"hunter2",
@@ -212,5 +261,61 @@ mod tests {
         fs::remove_file(&section.audit_key_file).unwrap();
         fs::create_dir(&section.audit_key_file).unwrap();
         assert_eq!(folder.code(), "key_file_bad");
+    }
+
+    /// A folder with the keys of an issuer that has all three kinds.
+    fn issuer_in(folder: &Folder) -> IssuerSection {
+        let file = |name: &str| folder.0.path().join(name);
+        let section = IssuerSection {
+            url: "https://jitney.acme.example".to_owned(),
+            key_file: file("issuer.pem"),
+            next_key_file: Some(file("next.pem")),
+            previous_key_files: vec![file("previous.pem")],
+        };
+        for file in section.key_files() {
+            let pem = || Ok(AssertionKey::generate_pem().unwrap());
+            assert!(make(file, pem).unwrap());
+            assert!(!make(file, pem).unwrap(), "it was replaced");
+        }
+        section
+    }
+
+    #[test]
+    fn an_issuers_keys_are_all_published_and_the_current_one_signs() {
+        let folder = Folder::new();
+        let mut section = issuer_in(&folder);
+        let published = issuer(&section).unwrap();
+        let published = published.key_set();
+        for file in section.key_files() {
+            let key = AssertionKey::from_pem(&fs::read(file).unwrap()).unwrap();
+            assert!(published.contains(key.kid()), "{}", file.display());
+        }
+        section.previous_key_files = vec![section.key_file.clone()];
+        assert_eq!(issuer(&section).unwrap_err().code, "bad_own_issuer");
+        section.previous_key_files = Vec::new();
+        section.url = "http://jitney.acme.example".to_owned();
+        assert_eq!(issuer(&section).unwrap_err().code, "bad_own_issuer");
+    }
+
+    #[test]
+    fn each_of_an_issuers_keys_is_for_its_owner_only_and_a_key() {
+        let folder = Folder::new();
+        let section = issuer_in(&folder);
+        for file in section.key_files() {
+            let pem = fs::read(file).unwrap();
+            fs::set_permissions(file, fs::Permissions::from_mode(0o640)).unwrap();
+            assert_eq!(issuer(&section).unwrap_err().code, "key_file_open");
+            fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
+            fs::write(file, "hunter2").unwrap();
+            let failure = issuer(&section).unwrap_err();
+            assert_eq!(failure.code, "key_file_bad");
+            assert!(!failure.told.contains("hunter2"));
+            fs::remove_file(file).unwrap();
+            let failure = issuer(&section).unwrap_err();
+            assert_eq!(failure.code, "key_file_unreadable");
+            fs::write(file, &pem).unwrap();
+            fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        assert!(issuer(&section).is_ok());
     }
 }

@@ -13,6 +13,7 @@ use jitney_core::ledger::Ledger;
 use jitney_core::pulse::Pulse;
 use jitney_core::reconcile::Lanes;
 use jitney_core::usecase::{Core, Slots};
+use jitney_identity::assertions::AssertionIssuer;
 use jitney_identity::hooks::{GithubHook, GitlabHook, WeakSecret};
 use jitney_identity::{Issuers, Verifier};
 use jitney_ledger_spool::{CannotOpen as CannotOpenSpool, Spooled};
@@ -77,6 +78,7 @@ pub async fn wire_as(
         listen: broker.listen,
         tls: broker.tls.as_ref().map(tls).transpose()?,
         public_url: broker.public_url.as_deref().map(public_url).transpose()?,
+        issuer: own_issuer(configuration)?,
         hooks: hooks(&configuration.webhooks)?,
         metrics,
         alarms: alarms(&configuration.alarms)?,
@@ -151,6 +153,12 @@ fn tls(section: &TlsSection) -> Result<Tls, Failure> {
         certificates_pem,
         key_pem: keys::secret_file(&section.key_file)?,
     })
+}
+
+/// The broker as an issuer, if it is one.
+fn own_issuer(configuration: &Configuration) -> Result<Option<Arc<AssertionIssuer>>, Failure> {
+    let issuer = configuration.issuer.as_ref().map(keys::issuer);
+    Ok(issuer.transpose()?.map(Arc::new))
 }
 
 /// Says whether the policies load.

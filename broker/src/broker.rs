@@ -10,6 +10,7 @@ use axum_server::Handle;
 use jitney_core::audit::SigningKey;
 use jitney_core::usecase::Core;
 use jitney_identity::Verifier;
+use jitney_identity::assertions::AssertionIssuer;
 use jitney_identity::dpop::{ReplayBounds, ReplayWindow};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
@@ -52,6 +53,8 @@ pub struct BrokerOptions {
     pub tls: Option<Tls>,
     /// The address by which clients know the broker, when it is not the one it listens on.
     pub public_url: Option<Url>,
+    /// The broker as an issuer of its own, whose documents it then publishes.
+    pub issuer: Option<Arc<AssertionIssuer>>,
     /// The webhooks of CI systems.
     pub hooks: Hooks,
     /// What is counted.
@@ -104,7 +107,8 @@ impl Broker {
             closing: watch::Sender::new(false),
         });
         let handle = Handle::new();
-        let api = router(Arc::clone(&service), shows_metrics);
+        let own_issuer = options.issuer.as_deref();
+        let api = router(Arc::clone(&service), shows_metrics, own_issuer);
         let server = tokio::spawn(serve(door, api, handle.clone()));
         // Told to stop before it waits to be told, it would not hear.
         handle.listening().await;

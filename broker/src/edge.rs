@@ -142,7 +142,10 @@ pub(crate) async fn told(
     let refused = response.extensions_mut().remove::<Logged>();
     written.answer = Some((response.status(), code, refused.map(|logged| logged.0)));
     let headers = response.headers_mut();
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // Unless an answer says that it is for everybody, it is for its caller alone.
+    headers
+        .entry(CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }

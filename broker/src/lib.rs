@@ -24,6 +24,7 @@ mod delivery;
 mod driver;
 mod edge;
 mod hooks;
+mod issuer;
 mod leases;
 mod listener;
 pub mod metrics;

@@ -6,10 +6,11 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use jitney_api::paths;
+use jitney_identity::assertions::AssertionIssuer;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::service::Service;
-use crate::{edge, hooks, leases, probes, requests};
+use crate::{edge, hooks, issuer, leases, probes, requests};
 
 /// The metrics alone, for a listener of their own.
 pub(crate) fn metrics_router(service: Arc<Service>) -> Router {
@@ -18,8 +19,12 @@ pub(crate) fn metrics_router(service: Arc<Service>) -> Router {
         .with_state(service)
 }
 
-/// The whole API.
-pub(crate) fn router(service: Arc<Service>, shows_metrics: bool) -> Router {
+/// The whole API, and what the broker publishes if it is an issuer too.
+pub(crate) fn router(
+    service: Arc<Service>,
+    shows_metrics: bool,
+    own_issuer: Option<&AssertionIssuer>,
+) -> Router {
     let mut calls = Router::new()
         .route(paths::REQUESTS, post(requests::submit))
         .route(paths::REQUEST, get(requests::show))
@@ -42,6 +47,10 @@ pub(crate) fn router(service: Arc<Service>, shows_metrics: bool) -> Router {
         .route(paths::READY, get(probes::ready));
     if shows_metrics {
         probes = probes.route(paths::METRICS, get(probes::metrics));
+    }
+    // As cheap as a probe, and a cloud that gets no answer refuses the slot's assertion.
+    if let Some(own_issuer) = own_issuer {
+        probes = probes.merge(issuer::routes(own_issuer));
     }
     calls
         .merge(probes)

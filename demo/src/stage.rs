@@ -116,6 +116,7 @@ impl Stage {
             listen: ([127, 0, 0, 1], 0).into(),
             tls: None,
             public_url: None,
+            issuer: None,
             hooks: Hooks::default(),
             metrics: Arc::default(),
             metrics_listen: None,

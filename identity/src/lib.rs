@@ -5,6 +5,7 @@
 //! - [`Verifier`]: from an unverified token to a [`Verified`] job. It keeps the issuers' keys.
 //! - [`hooks`]: what a CI system says by webhook of jobs that are over.
 //! - [`dpop`]: that the caller holds the key which a request or lease is bound to.
+//! - [`assertions`]: tokens of the broker's own, by which clouds know its slots.
 //! - [`Refusal`]: a stable code, a text for the job, a text for the log.
 //!
 //! Nothing here grants anything. Published keys and recent proofs are remembered, tokens are not:
@@ -12,6 +13,7 @@
 
 mod addresses;
 mod algorithm;
+pub mod assertions;
 mod claims;
 mod compact;
 pub mod dpop;

@@ -42,7 +42,7 @@ pub async fn dev(arguments: Dev) -> Result<u8, Failure> {
     };
     let file = lay_out(&folder, &arguments.listen.to_string(), &sandbox)?;
     let configuration = configuration::read(&file, [])?;
-    keys::make_missing(&configuration.keys)?;
+    keys::make_missing(&configuration)?;
     let identity = identity(&sandbox)?;
     let options =
         wiring::wire_as(&configuration, |_| Ok(Identities::one(identity.clone()))).await?;

@@ -9,6 +9,7 @@ use jitney_api::admin::StatusView;
 use jitney_api::paths;
 use jitney_aws::{Examination, Identities, examine};
 use jitney_broker::SystemClock;
+use jitney_identity::assertions::AssertionIssuer;
 use jitney_ledger_postgres::posture;
 
 use crate::arguments::ConfigurationFile;
@@ -97,6 +98,10 @@ fn look_at_files(configuration: &Configuration, report: &mut Report) -> Result<(
     let read = keys::read(&configuration.keys, &configuration.installation);
     let told = |_| "both are there, for their owner alone".to_owned();
     report.line("keys", &Finding::of(read, told))?;
+    if let Some(issuer) = &configuration.issuer {
+        let told = |issuer: AssertionIssuer| format!("it signs as `{}`", issuer.url());
+        report.line("own issuer", &Finding::of(keys::issuer(issuer), told))?;
+    }
     let secrets = [
         (
             "TLS key",

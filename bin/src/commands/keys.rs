@@ -19,7 +19,7 @@ fn read(file: &ConfigurationFile) -> Result<Configuration, Failure> {
 }
 
 fn init(configuration: &Configuration) -> Result<u8, Failure> {
-    let made = make_missing(&configuration.keys)?;
+    let made = make_missing(configuration)?;
     for file in &made {
         say(&format!("made `{}`", file.display()))?;
     }

@@ -3,10 +3,12 @@
 //! limit that is passed over is a limit that is not there.
 
 mod complaint;
+mod issuer;
 mod read;
 mod sections;
 mod surroundings;
 
+pub use issuer::IssuerSection;
 pub use read::read;
 pub use sections::{CloudTarget, Configuration, KeysSection, LedgerSection, TlsSection};
 pub use surroundings::{AlarmsSection, WebhookSection, WebhooksSection};

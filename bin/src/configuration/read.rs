@@ -98,6 +98,9 @@ impl Written {
             place(&mut tls.certificate_file);
             place(&mut tls.key_file);
         }
+        if let Some(issuer) = &mut self.issuer {
+            issuer.key_files_mut().for_each(place);
+        }
         for (_, webhook) in self.webhooks.named() {
             place(&mut webhook.secret_file);
         }
@@ -120,6 +123,10 @@ fn checked(
     if written.issuers.is_empty() {
         let wrong = "is empty: no job could be believed; add one `[[issuers]]`";
         return Err(about(file, "issuers", wrong));
+    }
+    let own = written.issuer.as_ref();
+    if let Some(wrong) = own.and_then(|own| own.conflict(&written.issuers)) {
+        return Err(about(file, "issuer.url", &wrong));
     }
     for (name, webhook) in written.webhooks.named() {
         let known = |issuer: &IssuerConfig| issuer.url == webhook.issuer;
@@ -160,6 +167,7 @@ fn checked(
         keys: written.keys,
         policies: written.policies,
         issuers: written.issuers,
+        issuer: written.issuer,
         targets,
         resources: written.resources,
         limits,

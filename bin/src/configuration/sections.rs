@@ -14,6 +14,7 @@ use jitney_ledger_postgres::PostgresOptions;
 use jitney_ledger_sqlite::SqliteOptions;
 use serde::Deserialize;
 
+use super::issuer::IssuerSection;
 use super::surroundings::{AdminSection, AlarmsSection, MetricsSection, WebhooksSection};
 
 /// A whole configuration. Paths are absolute, or as the process's own folder has them.
@@ -35,6 +36,8 @@ pub struct Configuration {
     pub policies: PoliciesSection,
     /// Whose tokens are believed.
     pub issuers: Vec<IssuerConfig>,
+    /// The broker as an issuer.
+    pub issuer: Option<IssuerSection>,
     /// The accounts, subscriptions and projects.
     pub targets: BTreeMap<TargetName, CloudTarget>,
     /// The operator's names for things.
@@ -65,6 +68,8 @@ pub(super) struct Written {
     pub keys: KeysSection,
     pub policies: PoliciesSection,
     pub issuers: Vec<IssuerConfig>,
+    #[serde(default)]
+    pub issuer: Option<IssuerSection>,
     pub targets: BTreeMap<TargetName, serde_json::Value>,
     pub resources: BTreeMap<ResourceName, Resource>,
     #[serde(default)]

@@ -245,6 +245,24 @@ fn a_webhook_tells_of_the_jobs_of_a_known_issuer() {
 }
 
 #[test]
+fn the_broker_is_an_issuer_of_its_own_and_takes_no_token_of_its_own() {
+    let own = |url: &str| {
+        let files = "key_file = \"issuer.pem\"\nnext_key_file = \"next.pem\"\n\
+                     previous_key_files = [\"a.pem\", \"/keys/b.pem\"]\n";
+        judge(&format!("{EXAMPLE}\n[issuer]\nurl = \"{url}\"\n{files}"))
+    };
+    assert!(judge(EXAMPLE).unwrap().issuer.is_none());
+    let configuration = own("https://jitney.acme.example").unwrap();
+    let folder = configuration.file.parent().unwrap();
+    let issuer = configuration.issuer.unwrap();
+    let files: Vec<_> = issuer.key_files().cloned().collect();
+    let below = ["issuer.pem", "next.pem", "a.pem", "/keys/b.pem"];
+    assert_eq!(files, below.map(|name| folder.join(name)));
+    let told = own("https://token.actions.githubusercontent.com").unwrap_err();
+    assert!(told.told.contains("`issuer.url`"), "{told}");
+}
+
+#[test]
 fn several_brokers_have_a_server() {
     let ledger = "[ledger.postgres]
 url = \"postgres://jitney@db.example.com/jitney\"

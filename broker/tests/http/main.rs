@@ -15,6 +15,7 @@ mod cloud;
 mod disconnects;
 mod hooks;
 mod hostile;
+mod issuer;
 mod leases;
 mod ledger;
 mod lives;

@@ -25,6 +25,7 @@ use jitney_core::pulse::Pulse;
 use jitney_core::reconcile::Lanes;
 use jitney_core::time::{Clock, Timestamp};
 use jitney_core::usecase::{Core, Limits, Slots};
+use jitney_identity::assertions::AssertionIssuer;
 use jitney_identity::hooks::{GithubHook, GitlabHook};
 use jitney_identity::{IssuerConfig, Issuers, Verifier};
 use jitney_ledger_sqlite::{SqliteLedger, SqliteOptions};
@@ -155,6 +156,8 @@ pub struct World {
     pub clock: Arc<AheadClock>,
     /// Where the broker tells alarms.
     pub alarms_at: Option<String>,
+    /// The broker as an issuer.
+    pub own_issuer: Option<Arc<AssertionIssuer>>,
     /// Whether the broker hears webhooks.
     pub hears_hooks: bool,
     directory: tempfile::TempDir,
@@ -176,6 +179,7 @@ impl World {
             watch: Arc::default(),
             clock: Arc::default(),
             alarms_at: None,
+            own_issuer: None,
             hears_hooks: true,
             directory: tempfile::tempdir().unwrap(),
             sockets: tempfile::tempdir().unwrap(),
@@ -199,6 +203,7 @@ impl World {
             listen: "127.0.0.1:0".parse().unwrap(),
             tls,
             public_url: None,
+            issuer: self.own_issuer.clone(),
             hooks: self.hooks(),
             metrics,
             metrics_listen: None,

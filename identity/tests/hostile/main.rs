@@ -7,6 +7,7 @@
     clippy::indexing_slicing
 )]
 
+mod assertions;
 mod beats;
 mod fetching;
 mod hooks;
