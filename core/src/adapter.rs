@@ -128,14 +128,23 @@ pub struct Pass {
     /// Whether the lane could not be brought to what was asked, although some leases are over by
     /// themselves. Nothing that is held may be taken for being in force.
     pub unreached: bool,
+    /// Whether the broker's clock is too far from the cloud's to tell what is still held. Then
+    /// nothing was taken away.
+    pub clock_disagrees: bool,
 }
 
 impl Pass {
-    /// Whether the lane was written by a later hand, or from a later ledger, than this one: then
-    /// nothing was taken away in it.
+    /// Whether nothing was taken away in the lane, because this hand cannot know what must stay: a
+    /// later hand or a later ledger has written there, or the clocks disagree.
     #[must_use]
-    pub fn is_outdone(&self, hand: Hand) -> bool {
-        self.superseded_by.is_some() || self.mark_seen > Some(hand.mark)
+    pub fn took_nothing_away(&self, hand: Hand) -> bool {
+        self.superseded_by.is_some() || self.mark_seen > Some(hand.mark) || self.clock_disagrees
+    }
+
+    /// Whether the lane was brought to exactly what was asked.
+    #[must_use]
+    pub fn is_brought(&self, hand: Hand) -> bool {
+        !self.took_nothing_away(hand) && !self.unreached
     }
 }
 

@@ -24,21 +24,30 @@ use tokio::time::Instant;
 use crate::limits::CLOCK_LOOK_SECONDS_MAX;
 
 const SECOND_MICROS: i64 = 1_000_000;
+/// By how much our clock and one that nobody sets may come apart between two looks. More than
+/// that, and ours was set, or the machine slept.
+const DRIFT_MAX: Duration = Duration::from_secs(1);
 
 /// One look at AWS's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Look {
     received: Timestamp,
+    /// The same moment by a clock that nobody sets.
+    passed: Duration,
+    /// What AWS's clock showed then at least.
+    dated: Timestamp,
     /// By how many microseconds AWS's clock is ahead of ours, at least and at most.
     ahead_least: i64,
     ahead_most: i64,
 }
 
 impl Look {
-    fn new(sent: Timestamp, received: Timestamp, date: Timestamp) -> Self {
+    fn new(sent: Timestamp, received: Timestamp, passed: Duration, date: Timestamp) -> Self {
         let dated = date.as_micros();
         Self {
             received,
+            passed,
+            dated: date,
             ahead_least: dated.saturating_sub(received.as_micros()),
             ahead_most: dated
                 .saturating_add(SECOND_MICROS)
@@ -51,6 +60,22 @@ impl Look {
         let ahead = self.ahead_least.max(0);
         let behind = self.ahead_most.min(0);
         Duration::from_micros(ahead.unsigned_abs().max(behind.unsigned_abs()))
+    }
+
+    /// What AWS's clock shows at least when so much time has passed. Our own clock has no say in
+    /// it: one that jumps must end no lease.
+    fn at_least(self, passed: Duration) -> Timestamp {
+        self.dated.plus(passed.saturating_sub(self.passed))
+    }
+
+    /// Whether it still says something when it is `now` and so much time has passed: it is not
+    /// old, and our clock was not set since.
+    fn stands(self, now: Timestamp, passed: Duration) -> bool {
+        let age = passed.saturating_sub(self.passed);
+        let by_ours = now.since(self.received);
+        age <= Duration::from_secs(CLOCK_LOOK_SECONDS_MAX)
+            && self.received <= now.plus(DRIFT_MAX)
+            && by_ours.abs_diff(age) <= DRIFT_MAX
     }
 }
 
@@ -88,19 +113,13 @@ impl CloudClock {
 
     /// The time that it is at AWS at least, if its clock was looked at of late.
     pub(crate) fn at_least(&self) -> Option<Timestamp> {
-        let look = self.recent()?;
-        let micros = self.now().as_micros().saturating_add(look.ahead_least);
-        Some(Timestamp::from_micros(micros))
+        self.recent().map(|look| look.at_least(self.passed()))
     }
 
-    /// The last look, unless it is old or our own clock has since gone back behind it.
+    /// The last look, if it still says something.
     fn recent(&self) -> Option<Look> {
         let look = *self.look.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = self.now();
-        look.filter(|look| {
-            let age = now.since(look.received);
-            look.received <= now && age <= Duration::from_secs(CLOCK_LOOK_SECONDS_MAX)
-        })
+        look.filter(|look| look.stands(self.now(), self.passed()))
     }
 
     fn looked(&self, look: Look) {
@@ -151,7 +170,8 @@ impl Intercept for Watch {
         let date = date.and_then(|text| DateTime::from_str(text, Format::HttpDate).ok());
         if let (Some(date), Some(SentAt(sent))) = (date, bag.load::<SentAt>()) {
             let date = Timestamp::from_seconds(date.secs());
-            self.0.looked(Look::new(*sent, self.0.now(), date));
+            let (received, passed) = (self.0.now(), self.0.passed());
+            self.0.looked(Look::new(*sent, received, passed, date));
         }
         Ok(())
     }
@@ -172,53 +192,72 @@ impl TimeSource for SdkTime {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
-    use std::sync::atomic::{AtomicI64, Ordering};
-
-    #[derive(Default)]
-    struct Hand(AtomicI64);
-
-    impl Clock for Hand {
-        fn now(&self) -> Timestamp {
-            Timestamp::from_micros(self.0.load(Ordering::SeqCst))
-        }
-    }
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_seconds(seconds)
     }
 
+    const fn after(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn look(sent: Timestamp, received: Timestamp, date: Timestamp) -> Look {
+        Look::new(sent, received, after(7), date)
+    }
+
     #[test]
     fn a_slow_answer_is_no_skew() {
         // Dated when it was received, after nine seconds on the way; dated when it was sent.
-        assert_eq!(Look::new(at(100), at(109), at(109)).skew(), Duration::ZERO);
-        assert_eq!(Look::new(at(100), at(109), at(100)).skew(), Duration::ZERO);
+        assert_eq!(look(at(100), at(109), at(109)).skew(), Duration::ZERO);
+        assert_eq!(look(at(100), at(109), at(100)).skew(), Duration::ZERO);
         // To the second: half a second is not skew either.
         let half = Timestamp::from_micros(100_500_000);
-        assert_eq!(Look::new(half, half, at(100)).skew(), Duration::ZERO);
+        assert_eq!(look(half, half, at(100)).skew(), Duration::ZERO);
     }
 
     #[test]
     fn skew_is_seen_on_both_sides() {
-        let ahead = Look::new(at(100), at(100), at(161));
-        assert_eq!(ahead.skew(), Duration::from_secs(61));
-        let behind = Look::new(at(100), at(100), at(38));
-        assert_eq!(behind.skew(), Duration::from_secs(61));
+        let ahead = look(at(100), at(100), at(161));
+        assert_eq!(ahead.skew(), after(61));
+        let behind = look(at(100), at(100), at(38));
+        assert_eq!(behind.skew(), after(61));
     }
 
     #[test]
-    fn a_look_grows_old_and_does_not_survive_a_clock_set_back() {
-        let hand = Arc::new(Hand::default());
-        let clock = CloudClock::new(hand.clone());
-        assert_eq!(clock.skew(), None);
-        hand.0.store(at(1_000).as_micros(), Ordering::SeqCst);
-        clock.looked(Look::new(at(1_000), at(1_000), at(1_010)));
-        assert_eq!(clock.skew(), Some(Duration::from_secs(10)));
-        assert_eq!(clock.at_least(), Some(at(1_010)));
-        hand.0.store(at(1_300).as_micros(), Ordering::SeqCst);
-        assert_eq!(clock.at_least(), Some(at(1_310)));
-        hand.0.store(at(1_301).as_micros(), Ordering::SeqCst);
-        assert_eq!(clock.at_least(), None);
-        hand.0.store(at(999).as_micros(), Ordering::SeqCst);
-        assert_eq!(clock.at_least(), None);
+    fn aws_time_goes_on_by_a_clock_that_nobody_sets() {
+        let look = look(at(1_000), at(1_000), at(1_010));
+        assert_eq!(look.at_least(after(7)), at(1_010));
+        assert_eq!(look.at_least(after(307)), at(1_310));
+    }
+
+    #[test]
+    fn a_look_grows_old_and_does_not_survive_a_clock_that_is_set() {
+        let look = look(at(1_000), at(1_000), at(1_010));
+        assert!(look.stands(at(1_000), after(7)));
+        assert!(look.stands(at(1_300), after(307)));
+        assert!(!look.stands(at(1_301), after(308)));
+        // A little drift is none; a second more than that is a clock that was set.
+        assert!(look.stands(at(1_101), after(107)));
+        assert!(look.stands(at(1_099), after(107)));
+        for set in [1_102, 1_098, 999, 4_600] {
+            assert!(!look.stands(at(set), after(107)), "{set}");
+        }
+        assert!(!look.stands(at(998), after(7)));
+    }
+
+    #[test]
+    fn nothing_is_known_before_the_first_look() {
+        struct Ours;
+        impl Clock for Ours {
+            fn now(&self) -> Timestamp {
+                at(1_000)
+            }
+        }
+        let clock = CloudClock::new(Arc::new(Ours));
+        assert_eq!((clock.skew(), clock.at_least()), (None, None));
+        let received = clock.now();
+        clock.looked(Look::new(received, received, clock.passed(), at(1_010)));
+        assert_eq!(clock.skew(), Some(after(10)));
+        assert!(clock.at_least() >= Some(at(1_010)));
     }
 }

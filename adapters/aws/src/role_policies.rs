@@ -41,6 +41,10 @@ impl RoleLists for RolePolicies<'_> {
         self.clock.passed()
     }
 
+    fn skew(&self) -> Option<Duration> {
+        self.clock.skew()
+    }
+
     async fn rest_until(&self, passed: Duration) {
         sleep(passed.saturating_sub(self.clock.passed())).await;
     }

@@ -30,6 +30,9 @@ pub trait RoleLists: Sync {
     /// How much time has passed, by a clock that nobody sets.
     fn passed(&self) -> Duration;
 
+    /// How far our clock and AWS's are apart, as the last answer showed; nothing when it did not.
+    fn skew(&self) -> Option<Duration>;
+
     /// Waits until so much time has passed.
     fn rest_until(&self, passed: Duration) -> impl Future<Output = ()> + Send;
 
@@ -112,19 +115,22 @@ fn all(cases: &[Case], fault: &Fault) -> Revocations {
     cases.iter().map(stumbled).collect()
 }
 
-/// Who has written a role, and knows more of it than we do.
+/// Why nothing may be taken off a role: what must stay there is not known.
 #[derive(Debug, Clone, Copy)]
-enum Later {
-    /// A hand of this epoch.
+enum Restraint {
+    /// A later hand has written it, of this epoch.
     Hand(Epoch),
-    /// A ledger that has come so far.
+    /// It was written from a later ledger, which had come so far.
     Ledger(Mark),
+    /// What is held is held until a moment, and our clock does not tell which it is: so far it is
+    /// from AWS's, where that is known.
+    Clock(Option<Duration>),
 }
 
 /// What was done about a role's list, and what was found there.
 struct Enforced {
-    /// What is denied now; whoever is later than us when it is not ours to say.
-    found: Result<Found, Later>,
+    /// What is denied now, if it was ours to say.
+    found: Result<Found, Restraint>,
     mark_seen: Option<Mark>,
     undone: Vec<Held>,
 }
@@ -140,29 +146,30 @@ fn judged(
         Ok(Found::Lists { after, .. }) => !wanted.iter().all(|held| after.contains_key(held)),
         Ok(Found::RoleGone) | Err(_) => false,
     };
-    let (leases, superseded_by) = match enforced.found {
+    let mut pass = Pass {
+        mark_seen: enforced.mark_seen,
+        undone: enforced.undone,
+        unreached,
+        ..Pass::default()
+    };
+    match enforced.found {
         Ok(found) => {
             let judged = |case: &Case| {
                 let judged = judge(case, &found, times.settle, times.skew, now);
                 (case.lease, Ok(judged))
             };
-            (open.iter().map(judged).collect(), None)
+            pass.leases = open.iter().map(judged).collect();
         }
-        Err(later) => (
-            all(open, &outdone(later)),
-            match later {
-                Later::Hand(epoch) => Some(epoch),
-                Later::Ledger(_) => None,
-            },
-        ),
-    };
-    Pass {
-        leases,
-        mark_seen: enforced.mark_seen,
-        superseded_by,
-        undone: enforced.undone,
-        unreached,
+        Err(restraint) => {
+            pass.leases = all(open, &restrained(restraint));
+            match restraint {
+                Restraint::Hand(epoch) => pass.superseded_by = Some(epoch),
+                Restraint::Ledger(_) => {}
+                Restraint::Clock(_) => pass.clock_disagrees = true,
+            }
+        }
     }
+    pass
 }
 
 /// Brings a role's list to what is wanted, and says what was found.
@@ -173,19 +180,27 @@ async fn enforce<L: RoleLists>(
     wanted: &Denied,
     times: Times,
 ) -> Result<Enforced, Fault> {
-    let Some(names) = policies.names().await? else {
+    let names = policies.names().await?;
+    // That answer was a look at AWS's clock.
+    let skew = policies.skew();
+    let clock = skew
+        .is_none_or(|skew| skew > times.skew)
+        .then_some(Restraint::Clock(skew));
+    let Some(names) = names else {
         tracing::warn!(
             role = policies.role(),
             "the role is gone; its sessions are waited for"
         );
         return Ok(Enforced {
-            found: Ok(Found::RoleGone),
+            found: clock.map_or(Ok(Found::RoleGone), Err),
             mark_seen: None,
             undone: Vec::new(),
         });
     };
     let newest = names.iter().map(|name| name.epoch).max();
-    let later_hand = newest.filter(|epoch| *epoch > hand.epoch).map(Later::Hand);
+    let later_hand = newest
+        .filter(|epoch| *epoch > hand.epoch)
+        .map(Restraint::Hand);
     let (mut lists, mut mark_seen) = (Lists::new(), None);
     for name in names {
         if let Some(list) = policies.list(name).await? {
@@ -197,7 +212,7 @@ async fn enforce<L: RoleLists>(
     }
     let later_ledger = mark_seen
         .filter(|mark| *mark > hand.mark)
-        .map(Later::Ledger);
+        .map(Restraint::Ledger);
     let before: Denied = lists.values().flatten().cloned().collect();
     let undone = undone(policies.role(), pen, &lists, wanted);
     let mut writing = Writing {
@@ -207,14 +222,14 @@ async fn enforce<L: RoleLists>(
         hand,
         times,
     };
-    let found = match later_hand.or(later_ledger) {
+    let found = match later_hand.or(later_ledger).or(clock) {
         None => Ok(match writing.bring(wanted).await? {
             Some(after) => Found::Lists { before, after },
             None => Found::RoleGone,
         }),
-        Some(later) => {
+        Some(restraint) => {
             writing.add(wanted).await?;
-            Err(later)
+            Err(restraint)
         }
     };
     Ok(Enforced {
@@ -224,15 +239,26 @@ async fn enforce<L: RoleLists>(
     })
 }
 
-fn outdone(later: Later) -> Fault {
-    let (code, logged) = match later {
-        Later::Hand(Epoch(epoch)) => (
+fn restrained(restraint: Restraint) -> Fault {
+    let (code, logged) = match restraint {
+        Restraint::Hand(Epoch(epoch)) => (
             "aws_superseded",
             format!("the role is written by a later hand, of epoch {epoch}"),
         ),
-        Later::Ledger(mark) => (
+        Restraint::Ledger(mark) => (
             "aws_ledger_behind",
             format!("the role is written from a later ledger, which had come to {mark}"),
+        ),
+        Restraint::Clock(Some(skew)) => (
+            "aws_clock_disagrees",
+            format!(
+                "AWS's clock is {} s from ours: nothing is taken off the role until it is set right",
+                skew.as_secs()
+            ),
+        ),
+        Restraint::Clock(None) => (
+            "aws_clock_disagrees",
+            "AWS's answers do not tell its time: nothing is taken off the role".to_owned(),
         ),
     };
     let kind = FaultKind::Retryable { after: None };
@@ -287,8 +313,8 @@ impl<L: RoleLists> Writing<'_, L> {
         Ok(Some(self.pen.stood(self.policies.passed())))
     }
 
-    /// A hand that was superseded, or whose ledger went back in time, takes nothing away: it adds
-    /// its Denies beside those of the later hand.
+    /// A hand that was superseded, whose ledger went back in time or whose clock jumped takes
+    /// nothing away: it adds its Denies beside what is there.
     async fn add(&mut self, wanted: &Denied) -> Result<(), Fault> {
         let known: Denied = self.lists.values().flatten().cloned().collect();
         if wanted.is_subset(&known) {

@@ -33,7 +33,7 @@ impl Core {
         match (self.later_than_ours(lane, hand, pass).await?, recovery) {
             (Some(seen), None) => self.halt(lane, seen).await,
             (Some(seen), Some(_)) => self.outgrow(lane, seen).await,
-            (None, Some(recovery)) if !pass.unreached && is_cut(recovery, lane, held) => {
+            (None, Some(recovery)) if pass.is_brought(hand) && is_cut(recovery, lane, held) => {
                 self.cut(|in_lane| in_lane == lane).await
             }
             (None, _) => Ok(()),

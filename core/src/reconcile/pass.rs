@@ -129,7 +129,7 @@ impl Core {
         pass: Pass,
     ) -> Result<Vec<Recorded<Ended>>, Stumble> {
         let now = self.clock.now();
-        let brought = !pass.is_outdone(hand) && !pass.unreached;
+        let brought = pass.is_brought(hand);
         if brought {
             self.lanes.passed(lane, &held, &pass.undone, now);
         } else if pass.unreached {

@@ -4,6 +4,9 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
+use tokio::task::JoinHandle;
+
 /// What one cycle took.
 #[derive(Clone, Copy)]
 pub struct Cycle {
@@ -57,12 +60,16 @@ pub async fn clients<S: Side>(side: &Arc<S>, clients: usize, length: Duration) -
     let at_work: Vec<_> = (0..clients)
         .map(|_| tokio::spawn(client(Arc::clone(side))))
         .collect();
-    let mut cycles = Vec::new();
-    for client in at_work {
-        cycles.extend(client.await.unwrap());
-    }
+    let cycles = all_of(at_work).await.into_iter().flatten().collect();
     let elapsed = began.elapsed();
     Round { cycles, elapsed }
+}
+
+/// Waits for all of them before one that failed ends the bench: what they work on goes with it,
+/// and the others would fail for that, louder than the first.
+pub async fn all_of<T>(at_work: Vec<JoinHandle<T>>) -> Vec<T> {
+    let over = join_all(at_work).await;
+    over.into_iter().map(Result::unwrap).collect()
 }
 
 /// So many jobs a second, whether or not the ones before are over.
@@ -79,10 +86,7 @@ pub async fn arrivals<S: Side>(side: &Arc<S>, per_second: f64, length: Duration)
         due += Duration::from_secs_f64(1.0 / per_second);
     }
     let elapsed = began.elapsed();
-    let mut cycles = Vec::new();
-    for job in at_work {
-        cycles.push(job.await.unwrap());
-    }
+    let cycles = all_of(at_work).await;
     Round { cycles, elapsed }
 }
 

@@ -12,7 +12,7 @@ use crate::Arguments;
 use crate::cloud::Cloud;
 use crate::estate::AUDIENCE;
 use crate::jitney::Jitney;
-use crate::measure::{Round, Side, arrivals, clients};
+use crate::measure::{Round, Side, all_of, arrivals, clients};
 use crate::openbao::OpenBao;
 use crate::process::own_cpu;
 
@@ -167,12 +167,8 @@ impl<'a> Bench<'a> {
                 jitney.grant(&job).await;
             }
         };
-        let openers: Vec<_> = (0..OPENERS)
-            .map(|_| tokio::spawn(opener(Arc::clone(&jitney))))
-            .collect();
-        for opener in openers {
-            opener.await.unwrap();
-        }
+        let openers = (0..OPENERS).map(|_| tokio::spawn(opener(Arc::clone(&jitney))));
+        all_of(openers.collect()).await;
         let bytes_open = jitney.broker.resident_bytes();
         let alone = Arc::get_mut(&mut jitney).unwrap();
         let restart = alone.restart().await;

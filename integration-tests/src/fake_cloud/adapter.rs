@@ -169,9 +169,10 @@ impl Revoke for FakeCloud {
         let mut pass = Pass {
             mark_seen: state.books.mark(lane),
             superseded_by: state.books.take_pen(lane, hand.epoch).err(),
+            clock_disagrees: matches!(mishap, Some(RevokeMishap::ClockDisagrees)),
             ..Pass::default()
         };
-        if pass.is_outdone(hand) {
+        if pass.took_nothing_away(hand) {
             return Ok(pass);
         }
         pass.leases = match self.style {
@@ -181,7 +182,7 @@ impl Revoke for FakeCloud {
         match mishap {
             Some(RevokeMishap::LostAfter) => Err(lost()),
             Some(RevokeMishap::SaysNothing) => Ok(Pass::default()),
-            Some(RevokeMishap::Throttled(_)) | None => Ok(pass),
+            Some(RevokeMishap::Throttled(_) | RevokeMishap::ClockDisagrees) | None => Ok(pass),
         }
     }
 

@@ -30,6 +30,8 @@ pub enum RevokeMishap {
     LostAfter,
     /// The answer says nothing of any lease.
     SaysNothing,
+    /// By its time the broker's clock is wrong.
+    ClockDisagrees,
 }
 
 pub(super) fn fault(kind: FaultKind, code: &'static str) -> Fault {

@@ -233,6 +233,34 @@ async fn our_own_clock_alone_ends_nothing() {
     );
 }
 
+/// By a clock that jumped ahead, holds are over that are not. Core then asks for a list without
+/// them, and AWS's own answers say that it is wrong.
+#[tokio::test]
+async fn a_clock_that_jumped_takes_nothing_off_a_list_and_still_adds() {
+    let stage = ours(0, 0).await;
+    let clock = Arc::new(Hand::default());
+    let adapter = stage.adapter_at(clock.clone());
+    let (one, one_credential) = ending(&stage, &adapter).await;
+    let (other, other_credential) = ending(&stage, &adapter).await;
+    let lane = one.terms().plan.lane.clone();
+    revoked(&adapter, FIRST, one).await.unwrap();
+    clock.set(120);
+    let fault = revoked(&adapter, FIRST, other).await.unwrap_err();
+    assert_eq!(fault.code, "aws_clock_disagrees", "{}", fault.logged);
+    let nothing_held = adapter.revoke(&lane, FIRST, &[], &[]).await.unwrap();
+    assert!(nothing_held.clock_disagrees && !nothing_held.is_brought(FIRST));
+    assert!(!stage.works(&one_credential).await.unwrap());
+    assert!(!stage.works(&other_credential).await.unwrap());
+    // Set right again, it does what it is asked.
+    clock.set(0);
+    let nothing_held = adapter.revoke(&lane, FIRST, &[], &[]).await.unwrap();
+    assert!(nothing_held.is_brought(FIRST));
+    assert_eq!(
+        stage.left_behind(&lane).await.unwrap(),
+        Vec::<String>::new()
+    );
+}
+
 #[tokio::test]
 async fn a_superseded_hand_takes_nothing_away_and_still_adds_its_denies() {
     let stage = ours(0, 0).await;

@@ -5,7 +5,7 @@ use jitney_core::evidence::Held;
 use jitney_core::id::LeaseId;
 use jitney_core::ledger::Transaction;
 use jitney_core::usecase::{Core, Signed};
-use jitney_integration_tests::fake_cloud::SETTLE;
+use jitney_integration_tests::fake_cloud::{RevokeMishap, SETTLE};
 use jitney_integration_tests::fixtures::{PROD, PROD_SCOPE, World, ask, proof};
 
 use crate::{seconds, submit, times, world};
@@ -79,6 +79,26 @@ async fn what_does_not_prove_our_stamp_is_left_alone() {
         .await
         .unwrap();
     assert_eq!((swept.seen, swept.foreign, swept.strays.len()), (1, 1, 0));
+}
+
+#[tokio::test]
+async fn a_hold_outlives_a_clock_that_jumped() {
+    let (world, _folder) = world();
+    let core = world.broker("a");
+    let lease = ended(&world, &core, "1").await;
+    let lane = world.lease(lease).await.terms().plan.lane.clone();
+    let holds = world.ledger.lane(&lane, world.now()).await.unwrap().holds;
+    // It is over by our clock; the cloud says that it is another time.
+    world.clock.set(holds[0].until.plus(seconds(1)));
+    world.cloud(PROD).next_revoke(RevokeMishap::ClockDisagrees);
+    core.turn(world.now(), 16).await;
+    let still = world.ledger.lane(&lane, world.now()).await.unwrap().holds;
+    assert_eq!(still, holds);
+    world.clock.pass(seconds(2));
+    core.turn(world.now(), 16).await;
+    let gone = world.ledger.lane(&lane, world.now()).await.unwrap().holds;
+    assert_eq!(gone, []);
+    world.live_out(&core).await;
 }
 
 #[tokio::test]

@@ -121,6 +121,11 @@ impl RoleLists for Lists<'_> {
         self.port.process.stage().now().since(START)
     }
 
+    fn skew(&self) -> Option<Duration> {
+        let (ours, theirs) = (self.now(), self.port.process.stage().now());
+        Some(ours.since(theirs).max(theirs.since(ours)))
+    }
+
     async fn rest_until(&self, passed: Duration) {
         let rest = passed.saturating_sub(self.passed());
         self.port.process.stage().sleep(rest).await;
