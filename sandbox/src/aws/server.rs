@@ -15,7 +15,6 @@ use crate::journal::{Entry, Stay, UnderWay};
 
 use super::authenticate::refused_signature;
 use super::authority::Standing;
-use super::call::{Answer, Call};
 use super::cloud::Cloud;
 use super::control;
 use super::credentials::Principal;
@@ -24,6 +23,7 @@ use super::limits::throttled;
 use super::query_protocol::Params;
 use super::sigv4::{self, ClaimedSignature};
 use super::{iam, s3, sts};
+use crate::call::{Answer, Call};
 
 /// The most a request's body may have: an upload part of the usual clients is 8 MiB.
 pub(crate) const BODY_BYTES_MAX: usize = 128 * 1024 * 1024;

@@ -1,0 +1,361 @@
+//! The running cloud: everything the APIs share, and how an estate becomes one.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::directory::{Account, Bucket, Directory, Project, Resource, Switch};
+use super::estate::{self, Estate};
+use super::expressions::Expression;
+use super::identifiers::Identifiers;
+use super::limits::{RateLimits, Rates};
+use super::policy::{self, Delays, Document, PolicyState, Surroundings};
+use super::principals::{Principal, is_member};
+use super::storage::Objects;
+use super::tokens::Tokens;
+use crate::clock::SandboxClock;
+use crate::faults::Faults;
+use crate::journal::Journal;
+use crate::lagged::Lagged;
+use crate::shared::Shared;
+
+/// The etag of a policy that nobody has written yet.
+pub(crate) const BLANK_ETAG: &str = "ACAB";
+
+/// Why an estate cannot be built.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum EstateError {
+    /// Something is there twice.
+    #[error("`{0}` appears twice in the estate")]
+    Twice(String),
+    /// A unique id is not 21 digits.
+    #[error("the unique id `{0}` is not 21 digits")]
+    UniqueId(String),
+    /// A binding names a role or member that cannot be, or a condition that does not parse.
+    #[error("the policy of `{owner}` does not hold together: {reason}")]
+    Policy {
+        /// Whose policy.
+        owner: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The metadata server speaks for an account that is not there.
+    #[error("the metadata account `{0}` is not in the estate")]
+    MetadataAccount(String),
+}
+
+/// How long after a write its effects come, in seconds of the sandbox's clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Lags {
+    /// Until a new binding counts.
+    pub grant_seconds: i64,
+    /// Until a removed binding no longer counts.
+    pub revoke_seconds: i64,
+    /// Until a disabled account's tokens are refused.
+    pub disable_seconds: i64,
+    /// Until an enabled account's tokens are taken.
+    pub enable_seconds: i64,
+    /// How long reads of policies and accounts show what was there before. Writes are compared with the truth.
+    pub read_seconds: i64,
+}
+
+/// Settings that can be changed while the cloud runs.
+#[derive(Debug, Default)]
+pub(crate) struct Settings {
+    lags: Mutex<Lags>,
+    ignore_disabling: AtomicBool,
+}
+
+impl Settings {
+    pub(crate) fn lags(&self) -> Lags {
+        *self.lags.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_lags(&self, lags: Lags) {
+        *self.lags.lock().unwrap_or_else(PoisonError::into_inner) = lags;
+    }
+
+    pub(crate) fn ignores_disabling(&self) -> bool {
+        self.ignore_disabling.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn set_ignore_disabling(&self, ignore: bool) {
+        self.ignore_disabling.store(ignore, Ordering::SeqCst);
+    }
+
+    /// The lags of a policy write.
+    pub(crate) fn delays(&self) -> Delays {
+        let lags = self.lags();
+        Delays {
+            grant: SignedDuration::from_secs(lags.grant_seconds),
+            revoke: SignedDuration::from_secs(lags.revoke_seconds),
+            read: SignedDuration::from_secs(lags.read_seconds),
+        }
+    }
+}
+
+/// Everything behind the port.
+pub(crate) struct Cloud {
+    pub(crate) estate: Estate,
+    pub(crate) settings: Settings,
+    pub(crate) clock: SandboxClock,
+    pub(crate) faults: Faults,
+    pub(crate) journal: Journal,
+    pub(crate) identifiers: Identifiers,
+    pub(crate) directory: Shared<Directory>,
+    pub(crate) tokens: Tokens,
+    pub(crate) objects: Shared<Objects>,
+    pub(crate) rates: Rates,
+}
+
+impl Cloud {
+    pub(crate) fn found(
+        estate: Estate,
+        seed: Option<u64>,
+        limits: RateLimits,
+    ) -> Result<Arc<Cloud>, EstateError> {
+        let cloud = Cloud {
+            estate,
+            settings: Settings::default(),
+            clock: SandboxClock::default(),
+            faults: Faults::default(),
+            journal: Journal::default(),
+            identifiers: Identifiers::new(seed),
+            directory: Shared::default(),
+            tokens: Tokens::default(),
+            objects: Shared::default(),
+            rates: Rates::new(limits),
+        };
+        cloud.populate()?;
+        Ok(Arc::new(cloud))
+    }
+
+    /// Puts everything back to what the estate says. Tokens are gone.
+    pub(crate) fn populate(&self) -> Result<(), EstateError> {
+        let mut directory = Directory::default();
+        let mut objects = Objects::default();
+        for project in &self.estate.projects {
+            self.add_project(&mut directory, project)?;
+            for bucket in &project.buckets {
+                self.add_bucket(&mut directory, &mut objects, &project.id, bucket)?;
+            }
+        }
+        // Policies may name accounts that come later in the estate, so they follow when all are there.
+        for project in &self.estate.projects {
+            self.add_policies(&mut directory, project)?;
+        }
+        if let Some(email) = &self.estate.metadata_account
+            && directory.account(email).is_none()
+        {
+            return Err(EstateError::MetadataAccount(email.clone()));
+        }
+        *self.directory.write() = directory;
+        *self.objects.write() = objects;
+        self.tokens.clear();
+        Ok(())
+    }
+
+    fn add_project(
+        &self,
+        directory: &mut Directory,
+        project: &estate::Project,
+    ) -> Result<(), EstateError> {
+        let custom_roles = project.custom_roles.iter().map(|(name, permissions)| {
+            (
+                format!("projects/{}/roles/{name}", project.id),
+                permissions.clone(),
+            )
+        });
+        let entry = Project {
+            id: project.id.clone(),
+            number: project.number,
+            custom_roles: custom_roles.collect(),
+        };
+        if directory.project(&project.id).is_some()
+            || directory.project(&project.number.to_string()).is_some()
+        {
+            return Err(EstateError::Twice(project.id.clone()));
+        }
+        directory.projects.insert(project.id.clone(), entry);
+        for account in &project.accounts {
+            let account = self.account(&project.id, account)?;
+            if directory.account(&account.email).is_some()
+                || directory.accounts.contains_key(&account.unique_id)
+            {
+                return Err(EstateError::Twice(account.email));
+            }
+            directory
+                .accounts
+                .insert(account.unique_id.clone(), account);
+        }
+        Ok(())
+    }
+
+    fn account(
+        &self,
+        project: &str,
+        account: &estate::ServiceAccount,
+    ) -> Result<Account, EstateError> {
+        let unique_id = account
+            .unique_id
+            .clone()
+            .unwrap_or_else(|| self.identifiers.account_id());
+        if unique_id.len() != 21 || !unique_id.chars().all(|char| char.is_ascii_digit()) {
+            return Err(EstateError::UniqueId(unique_id));
+        }
+        Ok(Account {
+            unique_id,
+            email: format!("{}@{project}.iam.gserviceaccount.com", account.name),
+            project: project.to_owned(),
+            display_name: String::new(),
+            description: account.description.clone(),
+            long_lifetimes: account.long_lifetimes,
+            disabled: Switch {
+                enforced: Lagged::settled(account.disabled),
+                shown: Lagged::settled(account.disabled),
+            },
+            deleted: false,
+            etag: self.identifiers.etag(),
+        })
+    }
+
+    fn add_bucket(
+        &self,
+        directory: &mut Directory,
+        objects: &mut Objects,
+        project: &str,
+        bucket: &estate::Bucket,
+    ) -> Result<(), EstateError> {
+        let now = self.clock.now();
+        let entry = Bucket {
+            name: bucket.name.clone(),
+            project: project.to_owned(),
+            created: now,
+        };
+        if directory
+            .buckets
+            .insert(bucket.name.clone(), entry)
+            .is_some()
+        {
+            return Err(EstateError::Twice(bucket.name.clone()));
+        }
+        for (name, text) in &bucket.objects {
+            objects.put(
+                &bucket.name,
+                name,
+                text.clone().into(),
+                "text/plain",
+                BTreeMap::new(),
+                now,
+            );
+        }
+        Ok(())
+    }
+
+    fn add_policies(
+        &self,
+        directory: &mut Directory,
+        project: &estate::Project,
+    ) -> Result<(), EstateError> {
+        let mut policies = vec![(
+            Resource::Project(project.id.clone()),
+            project.id.clone(),
+            &project.bindings,
+        )];
+        for account in &project.accounts {
+            let email = format!("{}@{}.iam.gserviceaccount.com", account.name, project.id);
+            let unique_id = directory
+                .account(&email)
+                .map(|account| account.unique_id.clone());
+            policies.push((
+                Resource::Account(unique_id.unwrap_or_default()),
+                email,
+                &account.bindings,
+            ));
+        }
+        for bucket in &project.buckets {
+            policies.push((
+                Resource::Bucket(bucket.name.clone()),
+                bucket.name.clone(),
+                &bucket.bindings,
+            ));
+        }
+        for (resource, owner, bindings) in policies {
+            let document = self
+                .document(directory, bindings)
+                .map_err(|reason| EstateError::Policy { owner, reason })?;
+            directory
+                .policies
+                .insert(resource, PolicyState::settled(document));
+        }
+        Ok(())
+    }
+
+    fn document(
+        &self,
+        directory: &Directory,
+        bindings: &[estate::Binding],
+    ) -> Result<Document, String> {
+        if bindings.is_empty() {
+            return Ok(Document::blank(BLANK_ETAG));
+        }
+        let bindings = bindings
+            .iter()
+            .map(|binding| self::binding(directory, binding));
+        let bindings = bindings.collect::<Result<_, _>>()?;
+        Ok(Document::new(bindings, Vec::new(), self.identifiers.etag()))
+    }
+
+    /// The principal somebody means by an address, with or without `user:` or `serviceAccount:` before it.
+    pub(crate) fn principal(&self, who: &str) -> Option<Principal> {
+        let email = who.split_once(':').map_or(who, |(_, email)| email);
+        let directory = self.directory.read();
+        if let Some(account) = directory.account(email) {
+            return Some(Principal::Account {
+                unique_id: account.unique_id.clone(),
+                email: account.email.clone(),
+            });
+        }
+        let user = self.estate.users.iter().find(|user| *user == email)?;
+        Some(Principal::User {
+            email: user.clone(),
+        })
+    }
+}
+
+fn binding(directory: &Directory, binding: &estate::Binding) -> Result<policy::Binding, String> {
+    if !directory.has_role(&binding.role) {
+        return Err(format!("there is no role `{}`", binding.role));
+    }
+    for member in &binding.members {
+        let missing = member
+            .strip_prefix("serviceAccount:")
+            .is_some_and(|email| !directory.has_account(email));
+        if !is_member(member) || missing {
+            return Err(format!("there is no member `{member}`"));
+        }
+    }
+    let condition = binding.condition.as_ref().map(|condition| {
+        Ok::<_, String>(policy::Condition {
+            title: condition.title.clone(),
+            description: String::new(),
+            location: String::new(),
+            expression: Expression::condition(&condition.expression)?,
+        })
+    });
+    Ok(policy::Binding {
+        role: binding.role.clone(),
+        members: binding.members.iter().cloned().collect(),
+        condition: condition.transpose()?,
+    })
+}
+
+/// A time without the fraction of its second, as Google tells times of expiry.
+pub(crate) fn whole_second(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
+}

@@ -1,0 +1,133 @@
+//! What the calls about policies have in common, whatever the policy belongs to.
+
+use serde_json::{Value, json};
+
+use super::access::Target;
+use super::directory::Resource;
+use super::errors::ApiError;
+use super::policy::{Document, Proposed, Writing};
+use super::roles;
+use super::route::Incoming;
+use super::schema::Fields;
+
+/// Something whose policy a call is about.
+pub(crate) struct Owner {
+    pub(crate) resource: Resource,
+    pub(crate) target: Target,
+    /// Whether conditions of its policy may ask which roles a call changes.
+    pub(crate) may_ask_for_modified_grants: bool,
+}
+
+/// The version somebody asked for; 1 when they did not ask.
+pub(crate) fn requested(version: Option<i64>) -> Result<i32, ApiError> {
+    match version {
+        None | Some(0 | 1) => Ok(1),
+        Some(3) => Ok(3),
+        Some(other) => Err(ApiError::bad_field(
+            "options.requested_policy_version",
+            format!("Invalid requested policy version ({other}). It must be 0, 1 or 3."),
+        )),
+    }
+}
+
+/// The policy as reads show it.
+pub(crate) fn shown(incoming: &Incoming<'_>, resource: &Resource) -> Result<Document, ApiError> {
+    let directory = incoming.cloud.directory.read();
+    Ok(directory.policy(resource)?.shown(incoming.now).clone())
+}
+
+/// Replaces the policy by the one in the body, if the caller may change what it changes.
+pub(crate) fn replace(
+    incoming: &Incoming<'_>,
+    owner: &Owner,
+    permission: &str,
+    refusal: ApiError,
+) -> Result<Document, ApiError> {
+    let policy = incoming
+        .body
+        .get("policy")
+        .cloned()
+        .unwrap_or_else(|| json!({}));
+    let proposed = Proposed::read(&policy, incoming.body.text("updateMask"))?;
+    write(incoming, owner, permission, refusal, proposed)
+}
+
+/// Replaces the policy by a proposed one. Compared, judged and written under one lock: two writers that read the
+/// same etag cannot both win.
+pub(crate) fn write(
+    incoming: &Incoming<'_>,
+    owner: &Owner,
+    permission: &str,
+    refusal: ApiError,
+    proposed: Proposed,
+) -> Result<Document, ApiError> {
+    let token = incoming.token.as_deref();
+    let narrowed = token.and_then(|token| token.boundary.as_ref());
+    let mut directory = incoming.cloud.directory.write();
+    let standing = directory.policy(&owner.resource)?.written().clone();
+    let writing = Writing {
+        around: &*directory,
+        new_etag: incoming.cloud.identifiers.etag(),
+        may_ask_for_modified_grants: owner.may_ask_for_modified_grants,
+    };
+    let next = proposed.after(&standing, &writing);
+    // Without a policy to compare with, a caller who may not write at all is told so, and not what is wrong with it.
+    let changed = next
+        .as_ref()
+        .map(|next| standing.roles_changed(next))
+        .unwrap_or_default();
+    let target = owner
+        .target
+        .clone()
+        .with("iam.googleapis.com/modifiedGrantsByRole", json!(changed));
+    let principal = token.map(|token| &token.principal);
+    let is_within = narrowed.is_none_or(|boundary| {
+        boundary.allows(
+            permission,
+            &target.resource,
+            &target.circumstances(incoming.now),
+        )
+    });
+    if !is_within || !directory.grants(principal, permission, &target, incoming.now) {
+        return Err(refusal);
+    }
+    let next = next?;
+    let delays = incoming.cloud.settings.delays();
+    directory
+        .policy_mut(&owner.resource)?
+        .write(next.clone(), incoming.now, delays);
+    Ok(next)
+}
+
+/// The answer of `testIamPermissions`: of what was asked, what the caller holds. On a resource that is not there
+/// nobody holds anything.
+pub(crate) fn granted(incoming: &Incoming<'_>, target: Option<&Target>) -> Result<Value, ApiError> {
+    granted_of(incoming, target, &incoming.body.texts("permissions"))
+}
+
+pub(crate) fn granted_of(
+    incoming: &Incoming<'_>,
+    target: Option<&Target>,
+    asked: &[String],
+) -> Result<Value, ApiError> {
+    if let Some(unknown) = asked
+        .iter()
+        .find(|permission| !roles::is_permission(permission))
+    {
+        return Err(ApiError::invalid(format!(
+            "Permission {unknown} is not valid for this resource."
+        )));
+    }
+    let holds = |permission: &&String| {
+        target.is_some_and(|target| {
+            incoming
+                .cloud
+                .may(incoming.token.as_deref(), permission, target)
+        })
+    };
+    let granted: Vec<&String> = asked.iter().filter(holds).collect();
+    Ok(match granted.is_empty() {
+        true => json!({}),
+        false => json!({ "permissions": granted }),
+    })
+}
