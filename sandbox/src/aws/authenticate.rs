@@ -1,6 +1,6 @@
 //! From a signature to a principal, with each service's own words for a refusal.
 
-use super::call::Call;
+use crate::call::Call;
 use super::cloud::Cloud;
 use super::credentials::Principal;
 use super::errors::AwsError;

@@ -18,10 +18,10 @@ use super::directory::{
 use super::estate::{self, AccessKey, Estate, PolicyText};
 use super::evaluate::{Malformed, Policy, PolicyKind, PrincipalName};
 use super::identifiers::Identifiers;
-use super::lagged::Lagged;
+use crate::lagged::Lagged;
 use super::limits::{RateLimits, Rates};
 use super::s3::Storage;
-use super::shared::Shared;
+use crate::shared::Shared;
 use super::tags::Tags;
 
 /// Why an estate cannot be built.

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 
 use crate::faults::Fault;
 
-use super::call::{Answer, Call};
+use crate::call::{Answer, Call};
 use super::cloud::Cloud;
 use super::estate::{Account, User};
 use super::limits::RateLimits;
@@ -56,7 +56,7 @@ struct WouldAllowOrder {
 /// Answers a control call; `None` when the call is for the cloud.
 pub(crate) fn answer(cloud: &Cloud, call: &Call) -> Option<Answer> {
     let command = call.path.strip_prefix(PREFIX)?;
-    if !is_loopback_host(call.header("host").unwrap_or_default()) {
+    if !call.is_for_loopback() {
         return Some(refused(403, "the host must be a loopback name"));
     }
     let obeyed = match (&call.method, command) {
@@ -89,18 +89,6 @@ pub(crate) fn answer(cloud: &Cloud, call: &Call) -> Option<Answer> {
         Ok(value) => written(200, &value),
         Err(message) => refused(400, &message),
     })
-}
-
-fn is_loopback_host(host: &str) -> bool {
-    let name = host
-        .rsplit_once(':')
-        .filter(|(_, port)| !port.contains(']'))
-        .map_or(host, |(name, _)| name);
-    name == "localhost"
-        || name
-            .trim_matches(['[', ']'])
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|ip| ip.is_loopback())
 }
 
 fn read<T: for<'de> Deserialize<'de>>(call: &Call) -> Result<T, String> {

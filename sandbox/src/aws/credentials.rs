@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::evaluate::Policy;
-use super::shared::Shared;
+use crate::shared::Shared;
 use super::tags::Tags;
 
 /// Whose key it is.

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::evaluate::Policy;
-use super::lagged::Lagged;
+use crate::lagged::Lagged;
 use super::tags::Tags;
 
 /// Every account, by its twelve digits.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::call::Answer;
+use crate::call::Answer;
 use super::xml::Xml;
 
 /// An error answer: HTTP status, code and message.

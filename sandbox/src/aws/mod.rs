@@ -10,7 +10,6 @@
 mod audit;
 mod authenticate;
 mod authority;
-mod call;
 mod checksums;
 mod cloud;
 mod control;
@@ -21,7 +20,6 @@ pub mod estate;
 pub mod evaluate;
 mod iam;
 mod identifiers;
-mod lagged;
 mod limits;
 mod payload;
 #[cfg(test)]
@@ -29,7 +27,6 @@ mod published_examples;
 mod query_protocol;
 mod s3;
 mod server;
-mod shared;
 mod sigv4;
 mod sts;
 mod tags;

@@ -4,7 +4,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::call::Call;
+use crate::call::Call;
 use super::checksums::{Algorithm, md5_base64};
 use super::errors::AwsError;
 use super::sigv4::{Signed, hex, hmac_sha256, sha256_hex};

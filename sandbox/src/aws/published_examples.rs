@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use jiff::Timestamp;
 
-use super::call::Call;
+use crate::call::Call;
 use super::payload::Payload;
 use super::sigv4::{Refusal, Signed, claimed};
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::call::{Answer, Call, percent_decoded};
+use crate::call::{Answer, Call, percent_decoded};
 use super::errors::AwsError;
 use super::xml::Xml;
 

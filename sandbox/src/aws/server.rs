@@ -15,7 +15,7 @@ use crate::journal::{Entry, Stay, UnderWay};
 
 use super::authenticate::refused_signature;
 use super::authority::Standing;
-use super::call::{Answer, Call};
+use crate::call::{Answer, Call};
 use super::cloud::Cloud;
 use super::control;
 use super::credentials::Principal;

@@ -11,7 +11,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 
-use super::call::Call;
+use crate::call::Call;
 
 /// How far a request's date may be from the cloud's, either way.
 pub(crate) const DATE_TOLERANCE_SECONDS: i64 = 15 * 60;

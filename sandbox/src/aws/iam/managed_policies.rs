@@ -4,7 +4,7 @@ use crate::aws::authority::iso8601;
 use crate::aws::directory::{Directory, ManagedPolicy, PolicyVersion, counted_length};
 use crate::aws::errors::AwsError;
 use crate::aws::evaluate::{Policy, PolicyKind};
-use crate::aws::lagged::Lagged;
+use crate::lagged::Lagged;
 use crate::aws::tags::Tags;
 use crate::aws::xml::Xml;
 

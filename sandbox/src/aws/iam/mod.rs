@@ -11,7 +11,7 @@ mod policy_versions;
 mod role_tags;
 mod roles;
 
-use super::call::Answer;
+use crate::call::Answer;
 use super::errors::AwsError;
 use super::query_protocol::{Params, answer};
 use super::server::Incoming;

@@ -3,7 +3,7 @@
 use crate::aws::authority::iso8601;
 use crate::aws::directory::{Directory, Role, RoleRules};
 use crate::aws::errors::AwsError;
-use crate::aws::lagged::Lagged;
+use crate::lagged::Lagged;
 use crate::aws::tags::Tags;
 use crate::aws::xml::Xml;
 

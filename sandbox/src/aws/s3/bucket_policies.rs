@@ -1,6 +1,6 @@
 //! Bucket policies: only the owning account may touch them, and its root always may.
 
-use crate::aws::call::Answer;
+use crate::call::Answer;
 use crate::aws::credentials::Principal;
 use crate::aws::errors::AwsError;
 use crate::aws::evaluate::{Policy, PolicyKind};

@@ -1,7 +1,7 @@
 //! Buckets: make, look, list, remove.
 
 use crate::aws::authority::iso8601;
-use crate::aws::call::Answer;
+use crate::call::Answer;
 use crate::aws::errors::AwsError;
 use crate::aws::evaluate::ResourceSide;
 use crate::aws::payload::Payload;

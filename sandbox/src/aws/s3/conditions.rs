@@ -1,6 +1,6 @@
 //! Conditional requests: `If-Match` and `If-None-Match`.
 
-use crate::aws::call::Call;
+use crate::call::Call;
 use crate::aws::errors::AwsError;
 
 use super::storage::Object;

@@ -3,7 +3,7 @@
 use percent_encoding::percent_decode_str;
 
 use crate::aws::authority::iso8601;
-use crate::aws::call::Answer;
+use crate::call::Answer;
 use crate::aws::errors::AwsError;
 
 use super::conditions::check_write;

@@ -2,7 +2,7 @@
 
 use std::sync::RwLockReadGuard;
 
-use crate::aws::call::Answer;
+use crate::call::Answer;
 use crate::aws::errors::AwsError;
 use crate::aws::evaluate::ResourceSide;
 use crate::aws::server::Incoming;

@@ -15,7 +15,7 @@ mod requests;
 mod route;
 mod storage;
 
-use super::call::Answer;
+use crate::call::Answer;
 use super::errors::AwsError;
 use super::payload::Payload;
 use super::server::Incoming;

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::aws::authority::iso8601;
-use crate::aws::call::Answer;
+use crate::call::Answer;
 use crate::aws::checksums::{md5, md5_hex};
 use crate::aws::errors::AwsError;
 use crate::aws::payload::Payload;

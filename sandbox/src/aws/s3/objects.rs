@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::aws::call::{Answer, Call};
+use crate::call::{Answer, Call};
 use crate::aws::checksums::md5_hex;
 use crate::aws::errors::AwsError;
 use crate::aws::payload::Payload;

@@ -1,6 +1,6 @@
 //! Removing objects: one, or many at once.
 
-use crate::aws::call::Answer;
+use crate::call::Answer;
 use crate::aws::errors::AwsError;
 use crate::aws::payload::Payload;
 

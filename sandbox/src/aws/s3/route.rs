@@ -6,7 +6,7 @@
 use http::Method;
 use percent_encoding::percent_decode_str;
 
-use crate::aws::call::Call;
+use crate::call::Call;
 use crate::aws::errors::AwsError;
 
 /// The operations that are here.

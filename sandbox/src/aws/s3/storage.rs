@@ -11,7 +11,7 @@ use crate::aws::directory::Directory;
 use crate::aws::errors::AwsError;
 use crate::aws::estate::Estate;
 use crate::aws::evaluate::{Policy, PolicyKind, ResourceSide};
-use crate::aws::shared::Shared;
+use crate::shared::Shared;
 
 /// All objects and parts together.
 pub(super) const STORED_BYTES_MAX: usize = 2 * 1024 * 1024 * 1024;

@@ -7,7 +7,7 @@ mod assume_role;
 mod parameters;
 mod session_tags;
 
-use super::call::Answer;
+use crate::call::Answer;
 use super::credentials::Principal;
 use super::errors::AwsError;
 use super::query_protocol::{Params, answer};

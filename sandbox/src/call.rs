@@ -35,6 +35,20 @@ impl Call {
             .collect()
     }
 
+    /// Whether the `Host` is a loopback name: a page in a browser cannot reach the port under a name of its own.
+    pub(crate) fn is_for_loopback(&self) -> bool {
+        let host = self.header("host").unwrap_or_default();
+        let name = host
+            .rsplit_once(':')
+            .filter(|(_, port)| !port.contains(']'))
+            .map_or(host, |(name, _)| name);
+        name == "localhost"
+            || name
+                .trim_matches(['[', ']'])
+                .parse::<IpAddr>()
+                .is_ok_and(|ip| ip.is_loopback())
+    }
+
     /// The first query parameter of this name.
     pub(crate) fn query_value(&self, name: &str) -> Option<String> {
         self.query_pairs()
@@ -78,6 +92,18 @@ impl Answer {
             status,
             headers: vec![(Cow::Borrowed("content-type"), content_type.to_owned())],
             body: Bytes::from(text),
+        }
+    }
+
+    /// A JSON document.
+    pub(crate) fn json(status: u16, value: &serde_json::Value) -> Answer {
+        Answer {
+            status,
+            headers: vec![(
+                Cow::Borrowed("content-type"),
+                "application/json; charset=UTF-8".to_owned(),
+            )],
+            body: Bytes::from(value.to_string()),
         }
     }
 
