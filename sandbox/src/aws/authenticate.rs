@@ -1,11 +1,11 @@
 //! From a signature to a principal, with each service's own words for a refusal.
 
-use crate::call::Call;
 use super::cloud::Cloud;
 use super::credentials::Principal;
 use super::errors::AwsError;
 use super::server::Service;
 use super::sigv4::{ClaimedSignature, Refusal, Signed};
+use crate::call::Call;
 
 /// Who signed, and what later chunks of the body are checked with.
 pub(crate) struct Authenticated {

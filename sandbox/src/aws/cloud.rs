@@ -18,11 +18,11 @@ use super::directory::{
 use super::estate::{self, AccessKey, Estate, PolicyText};
 use super::evaluate::{Malformed, Policy, PolicyKind, PrincipalName};
 use super::identifiers::Identifiers;
-use crate::lagged::Lagged;
 use super::limits::{RateLimits, Rates};
 use super::s3::Storage;
-use crate::shared::Shared;
 use super::tags::Tags;
+use crate::lagged::Lagged;
+use crate::shared::Shared;
 
 /// Why an estate cannot be built.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

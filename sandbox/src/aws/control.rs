@@ -22,10 +22,10 @@ use serde_json::{Value, json};
 
 use crate::faults::Fault;
 
-use crate::call::{Answer, Call};
 use super::cloud::Cloud;
 use super::estate::{Account, User};
 use super::limits::RateLimits;
+use crate::call::{Answer, Call};
 
 const PREFIX: &str = "/_sandbox/";
 

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::evaluate::Policy;
-use crate::shared::Shared;
 use super::tags::Tags;
+use crate::shared::Shared;
 
 /// Whose key it is.
 #[derive(Clone, Debug)]

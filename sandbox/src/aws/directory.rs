@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::evaluate::Policy;
-use crate::lagged::Lagged;
 use super::tags::Tags;
+use crate::lagged::Lagged;
 
 /// Every account, by its twelve digits.
 #[derive(Debug, Default)]

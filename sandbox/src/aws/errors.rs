@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use crate::call::Answer;
 use super::xml::Xml;
+use crate::call::Answer;
 
 /// An error answer: HTTP status, code and message.
 #[derive(Clone, Debug, PartialEq, Eq)]

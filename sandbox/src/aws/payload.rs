@@ -4,10 +4,10 @@
 
 use bytes::{Bytes, BytesMut};
 
-use crate::call::Call;
 use super::checksums::{Algorithm, md5_base64};
 use super::errors::AwsError;
 use super::sigv4::{Signed, hex, hmac_sha256, sha256_hex};
+use crate::call::Call;
 
 /// A body whose claims about itself were checked.
 #[derive(Debug, Default)]

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::call::{Answer, Call, percent_decoded};
 use super::errors::AwsError;
 use super::xml::Xml;
+use crate::call::{Answer, Call, percent_decoded};
 
 /// The most parameters one call may have.
 const PARAMETERS_MAX: usize = 2_000;

@@ -15,7 +15,6 @@ use crate::journal::{Entry, Stay, UnderWay};
 
 use super::authenticate::refused_signature;
 use super::authority::Standing;
-use crate::call::{Answer, Call};
 use super::cloud::Cloud;
 use super::control;
 use super::credentials::Principal;
@@ -24,6 +23,7 @@ use super::limits::throttled;
 use super::query_protocol::Params;
 use super::sigv4::{self, ClaimedSignature};
 use super::{iam, s3, sts};
+use crate::call::{Answer, Call};
 
 /// The most a request's body may have: an upload part of the usual clients is 8 MiB.
 pub(crate) const BODY_BYTES_MAX: usize = 128 * 1024 * 1024;
@@ -137,7 +137,7 @@ async fn suffer(
     fault: FaultKind,
     wire: &Wire,
 ) -> Option<Answer> {
-    let name = fault_name(&fault);
+    let name = fault.name();
     match fault {
         FaultKind::Throttle => {
             let error = match visit.service {
@@ -199,19 +199,6 @@ fn handle_later(
         tokio::time::sleep(Duration::from_millis(millis)).await;
         visit.finish(&cloud, Some(fault))
     })
-}
-
-fn fault_name(fault: &FaultKind) -> &'static str {
-    match fault {
-        FaultKind::Throttle => "throttle",
-        FaultKind::ServerError { .. } => "server_error",
-        FaultKind::Refuse { .. } => "refuse",
-        FaultKind::DropBefore => "drop_before",
-        FaultKind::DropAfter => "drop_after",
-        FaultKind::Late { .. } => "late",
-        FaultKind::Delay { .. } => "delay",
-        FaultKind::SlowAnswer { .. } => "slow_answer",
-    }
 }
 
 impl Visit {

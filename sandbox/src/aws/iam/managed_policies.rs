@@ -4,9 +4,9 @@ use crate::aws::authority::iso8601;
 use crate::aws::directory::{Directory, ManagedPolicy, PolicyVersion, counted_length};
 use crate::aws::errors::AwsError;
 use crate::aws::evaluate::{Policy, PolicyKind};
-use crate::lagged::Lagged;
 use crate::aws::tags::Tags;
 use crate::aws::xml::Xml;
+use crate::lagged::Lagged;
 
 use super::desk::{
     ARN, ATTACHED_MAX, DESCRIPTION, Desk, MANAGED_CHARACTERS_MAX, POLICIES_MAX, POLICY_NAME,

@@ -11,11 +11,11 @@ mod policy_versions;
 mod role_tags;
 mod roles;
 
-use crate::call::Answer;
 use super::errors::AwsError;
 use super::query_protocol::{Params, answer};
 use super::server::Incoming;
 use super::xml::Xml;
+use crate::call::Answer;
 
 use desk::Desk;
 

@@ -3,9 +3,9 @@
 use crate::aws::authority::iso8601;
 use crate::aws::directory::{Directory, Role, RoleRules};
 use crate::aws::errors::AwsError;
-use crate::lagged::Lagged;
 use crate::aws::tags::Tags;
 use crate::aws::xml::Xml;
+use crate::lagged::Lagged;
 
 use super::desk::{DESCRIPTION, Desk, ROLES_MAX, encoded, no_such_policy};
 use super::paging::Page;

@@ -1,10 +1,10 @@
 //! Bucket policies: only the owning account may touch them, and its root always may.
 
-use crate::call::Answer;
 use crate::aws::credentials::Principal;
 use crate::aws::errors::AwsError;
 use crate::aws::evaluate::{Policy, PolicyKind};
 use crate::aws::payload::Payload;
+use crate::call::Answer;
 
 use super::desk::Desk;
 use super::storage::no_such_bucket;

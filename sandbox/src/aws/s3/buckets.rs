@@ -1,10 +1,10 @@
 //! Buckets: make, look, list, remove.
 
 use crate::aws::authority::iso8601;
-use crate::call::Answer;
 use crate::aws::errors::AwsError;
 use crate::aws::evaluate::ResourceSide;
 use crate::aws::payload::Payload;
+use crate::call::Answer;
 
 use super::desk::{Desk, document};
 use super::requests::read_location;

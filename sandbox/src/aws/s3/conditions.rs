@@ -1,7 +1,7 @@
 //! Conditional requests: `If-Match` and `If-None-Match`.
 
-use crate::call::Call;
 use crate::aws::errors::AwsError;
+use crate::call::Call;
 
 use super::storage::Object;
 

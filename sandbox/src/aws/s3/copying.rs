@@ -3,8 +3,8 @@
 use percent_encoding::percent_decode_str;
 
 use crate::aws::authority::iso8601;
-use crate::call::Answer;
 use crate::aws::errors::AwsError;
+use crate::call::Answer;
 
 use super::conditions::check_write;
 use super::desk::{Desk, document, quoted};

@@ -2,11 +2,11 @@
 
 use std::sync::RwLockReadGuard;
 
-use crate::call::Answer;
 use crate::aws::errors::AwsError;
 use crate::aws::evaluate::ResourceSide;
 use crate::aws::server::Incoming;
 use crate::aws::xml::Xml;
+use crate::call::Answer;
 
 use super::NAMESPACE;
 use super::storage::{Shelves, no_such_bucket};

@@ -7,8 +7,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::aws::authority::iso8601;
-use crate::call::Answer;
 use crate::aws::errors::AwsError;
+use crate::call::Answer;
 
 use super::desk::{Desk, document, quoted};
 use super::storage::{Object, no_such_bucket};

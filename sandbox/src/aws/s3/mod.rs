@@ -15,11 +15,11 @@ mod requests;
 mod route;
 mod storage;
 
-use crate::call::Answer;
 use super::errors::AwsError;
 use super::payload::Payload;
 use super::server::Incoming;
 use super::sigv4::Signed;
+use crate::call::Answer;
 
 use desk::Desk;
 use route::{Operation, Route};

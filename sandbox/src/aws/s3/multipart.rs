@@ -3,10 +3,10 @@
 use bytes::Bytes;
 
 use crate::aws::authority::iso8601;
-use crate::call::Answer;
 use crate::aws::checksums::{md5, md5_hex};
 use crate::aws::errors::AwsError;
 use crate::aws::payload::Payload;
+use crate::call::Answer;
 
 use super::conditions::check_write;
 use super::desk::{Desk, document, quoted};

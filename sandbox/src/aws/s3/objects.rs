@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 
-use crate::call::{Answer, Call};
 use crate::aws::checksums::md5_hex;
 use crate::aws::errors::AwsError;
 use crate::aws::payload::Payload;
+use crate::call::{Answer, Call};
 
 use super::conditions::{check_read, check_write, no_such_key};
 use super::desk::{Desk, quoted};

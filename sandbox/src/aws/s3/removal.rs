@@ -1,8 +1,8 @@
 //! Removing objects: one, or many at once.
 
-use crate::call::Answer;
 use crate::aws::errors::AwsError;
 use crate::aws::payload::Payload;
+use crate::call::Answer;
 
 use super::desk::{Desk, document};
 use super::requests::read_delete;

@@ -6,8 +6,8 @@
 use http::Method;
 use percent_encoding::percent_decode_str;
 
-use crate::call::Call;
 use crate::aws::errors::AwsError;
+use crate::call::Call;
 
 /// The operations that are here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

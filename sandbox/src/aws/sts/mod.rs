@@ -7,12 +7,12 @@ mod assume_role;
 mod parameters;
 mod session_tags;
 
-use crate::call::Answer;
 use super::credentials::Principal;
 use super::errors::AwsError;
 use super::query_protocol::{Params, answer};
 use super::server::Incoming;
 use super::xml::Xml;
+use crate::call::Answer;
 
 pub(crate) const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 const VERSION: &str = "2011-06-15";

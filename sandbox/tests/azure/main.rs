@@ -1,0 +1,12 @@
+//! The Azure sandbox over HTTPS and under the Azure SDK for Rust: what is granted works, what is not is refused,
+//! and what was taken back is gone when its time has come.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod cloud;
+mod entra;
+mod leases;
