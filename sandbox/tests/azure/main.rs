@@ -7,6 +7,15 @@
     clippy::indexing_slicing
 )]
 
+mod blob;
 mod cloud;
+mod conditions;
+mod control;
 mod entra;
+mod faults;
+mod front;
 mod leases;
+mod pim;
+mod pim_rules;
+mod rbac;
+mod sdk;
