@@ -52,6 +52,18 @@ pub(crate) struct CuttableStream {
 }
 
 impl CuttableStream {
+    /// A stream that was accepted, and the switch that cuts it.
+    pub(crate) fn accepted(stream: TcpStream) -> io::Result<(CuttableStream, Wire)> {
+        // Answers are small and written at once: waiting to fill a packet only costs time.
+        stream.set_nodelay(true)?;
+        let cut = Arc::<AtomicBool>::default();
+        let wire = Wire {
+            peer: stream.peer_addr()?,
+            cut: Arc::clone(&cut),
+        };
+        Ok((CuttableStream { stream, cut }, wire))
+    }
+
     fn check(&self) -> io::Result<()> {
         if self.cut.load(Ordering::SeqCst) {
             Err(io::ErrorKind::ConnectionReset.into())

@@ -47,6 +47,22 @@ pub enum FaultKind {
     },
 }
 
+impl FaultKind {
+    /// As the journal names it.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            FaultKind::Throttle => "throttle",
+            FaultKind::ServerError { .. } => "server_error",
+            FaultKind::Refuse { .. } => "refuse",
+            FaultKind::DropBefore => "drop_before",
+            FaultKind::DropAfter => "drop_after",
+            FaultKind::Late { .. } => "late",
+            FaultKind::Delay { .. } => "delay",
+            FaultKind::SlowAnswer { .. } => "slow_answer",
+        }
+    }
+}
+
 /// A fault waiting for its calls.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

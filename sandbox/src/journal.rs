@@ -27,15 +27,15 @@ pub struct Entry {
     /// was given. Between arrival and this the call was under way.
     #[serde(with = "crate::time_text")]
     pub answered: Timestamp,
-    /// `sts`, `iam` or `s3`.
+    /// On AWS `sts`, `iam` or `s3`; on Azure `entra`, `arm` or `blob`.
     pub service: String,
     /// The operation, as `AssumeRole`.
     pub action: String,
-    /// The caller's ARN; `unknown` when the signature did not hold.
+    /// The caller's ARN or object id; `unknown` when the signature did not hold.
     pub caller: String,
-    /// The access key the call was signed with, if any.
+    /// The access key the call was signed with, or the id of the token it was made with, if any.
     pub access_key_id: Option<String>,
-    /// What it was about: a role, or `bucket/key`.
+    /// What it was about: a role, `bucket/key`, or a path.
     pub resource: String,
     /// `ok`, the error code, or `lost` when the call was dropped unhandled.
     pub outcome: String,
@@ -50,7 +50,7 @@ pub struct Entry {
 /// A call that has arrived and is not over: it waits to be handled, or its answer is held back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnderWay {
-    /// `sts`, `iam` or `s3`.
+    /// On AWS `sts`, `iam` or `s3`; on Azure `entra`, `arm` or `blob`.
     pub service: String,
     /// The operation, as `AssumeRole`.
     pub action: String,

@@ -137,7 +137,7 @@ async fn suffer(
     fault: FaultKind,
     wire: &Wire,
 ) -> Option<Answer> {
-    let name = fault_name(&fault);
+    let name = fault.name();
     match fault {
         FaultKind::Throttle => {
             let error = match visit.service {
@@ -199,19 +199,6 @@ fn handle_later(
         tokio::time::sleep(Duration::from_millis(millis)).await;
         visit.finish(&cloud, Some(fault))
     })
-}
-
-fn fault_name(fault: &FaultKind) -> &'static str {
-    match fault {
-        FaultKind::Throttle => "throttle",
-        FaultKind::ServerError { .. } => "server_error",
-        FaultKind::Refuse { .. } => "refuse",
-        FaultKind::DropBefore => "drop_before",
-        FaultKind::DropAfter => "drop_after",
-        FaultKind::Late { .. } => "late",
-        FaultKind::Delay { .. } => "delay",
-        FaultKind::SlowAnswer { .. } => "slow_answer",
-    }
 }
 
 impl Visit {

@@ -11,7 +11,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::keys::{KeyRing, SigningKey};
+use super::keys::KeyRing;
+use crate::signing_key::SigningKey;
 
 /// Which key signs a token. The algorithm is the header's `alg` where RSA knows it (RS and PS,
 /// 256 to 512), and RS256 otherwise.

@@ -1,0 +1,65 @@
+//! Questions about the cloud that no Azure call answers: who has rights, who had them, and who may do what.
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::authority::{self, Wish};
+use super::book::{Grant, GrantInfo};
+use super::cloud::Cloud;
+use super::roles::Operation;
+use super::scope::Scope;
+
+impl Cloud {
+    /// Every role assignment there ever was, oldest first.
+    pub(crate) fn grants(&self) -> Vec<GrantInfo> {
+        self.world()
+            .book
+            .entries()
+            .iter()
+            .map(GrantInfo::from)
+            .collect()
+    }
+
+    /// The role assignments that give a principal rights now, or will if nobody does anything: what is listed,
+    /// and what was removed and is still enforced.
+    pub(crate) fn keeps(&self, principal: Uuid) -> Vec<GrantInfo> {
+        let now = self.clock.now();
+        let keeps = |grant: &&Grant| grant.tuple.principal == principal && grant.keeps_rights(now);
+        let world = self.world();
+        world
+            .book
+            .entries()
+            .iter()
+            .filter(keeps)
+            .map(GrantInfo::from)
+            .collect()
+    }
+
+    /// The role assignments that gave a principal rights at a moment.
+    pub(crate) fn enforced_at(&self, principal: Uuid, at: Timestamp) -> Vec<GrantInfo> {
+        let world = self.world();
+        let of_principal = world
+            .book
+            .enforced(at)
+            .filter(|grant| grant.tuple.principal == principal);
+        of_principal.map(GrantInfo::from).collect()
+    }
+
+    /// Whether a principal may do something now, as far as no condition asks about more than the action. `None`
+    /// when the scope cannot be read.
+    pub(crate) fn would_allow(&self, principal: Uuid, action: &str, scope: &str) -> Option<bool> {
+        let scope = Scope::parse(scope)?;
+        let world = self.world();
+        let now = self.clock.now();
+        let allows = |operation| {
+            let wish = Wish {
+                operation,
+                scope: &scope,
+                sub_operation: None,
+                attributes: Vec::new(),
+            };
+            authority::may(&self.tenant, &world, principal, &wish, now)
+        };
+        Some(allows(Operation::Control(action)) || allows(Operation::Data(action)))
+    }
+}
