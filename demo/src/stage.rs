@@ -28,7 +28,7 @@ use jitney_sandbox::{AwsOptions, AwsSandbox};
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use crate::estate::{ACCOUNT, BUCKET, REGION, ROLE, estate};
+use crate::estate::aws::{ACCOUNT, BUCKET, REGION, ROLE, estate};
 
 /// How the broker is called in the tokens of this story.
 pub const AUDIENCE: &str = "https://jitney.acme.example";

@@ -1,4 +1,4 @@
-//! A job's hands: what it does in the cloud with the credential it was given, by AWS's own SDK.
+//! A job's hands on AWS, by AWS's own SDK.
 
 use aws_credential_types::Credentials;
 use aws_sdk_s3::config::retry::RetryConfig;
@@ -8,42 +8,16 @@ use aws_smithy_http_client::tls;
 use aws_smithy_runtime_api::client::result::SdkError;
 use jitney_api::CredentialView;
 
-use crate::estate::REGION;
+use super::Answer;
+use crate::estate::aws::REGION;
 
-/// What the cloud answered: `200 PutObject`, or `403 AccessDenied`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// The status; 0 when there was no answer.
-    pub status: u16,
-    /// The operation that went through, or the cloud's code of the refusal.
-    pub said: String,
-}
-
-impl Answer {
-    /// Whether the cloud let it through.
-    pub const fn is_ok(&self) -> bool {
-        self.status == 200 || self.status == 204
-    }
-
-    /// Whether the cloud refused it for want of rights, and for no other reason.
-    pub fn is_refused(&self) -> bool {
-        self.status == 403 && self.said == "AccessDenied"
-    }
-}
-
-impl std::fmt::Display for Answer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}", self.status, self.said)
-    }
-}
-
-/// A credential in use.
-pub struct Hands {
+/// A session in use.
+pub struct S3Hands {
     s3: aws_sdk_s3::Client,
     iam: aws_sdk_iam::Client,
 }
 
-impl Hands {
+impl S3Hands {
     /// Takes a credential as it came from the broker. Nothing when it is not a session of AWS.
     pub fn with(credential: &CredentialView, endpoint: &str) -> Option<Self> {
         let field = |name: &str| {

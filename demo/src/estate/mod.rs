@@ -1,0 +1,3 @@
+//! The clouds of the story, as an estate has them.
+
+pub mod aws;
