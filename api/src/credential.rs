@@ -23,6 +23,46 @@ pub mod aws_session {
     pub const ACCOUNT_ID: &str = "account_id";
 }
 
+/// The kind `azure-token`: access tokens of a slot, each for one audience of Azure's.
+pub mod azure_token {
+    /// The value of [`kind`](super::CredentialView::kind).
+    pub const KIND: &str = "azure-token";
+    /// A secret field: the token for what the lease is about. That is Azure Resource Manager, unless
+    /// the next field holds the same.
+    pub const ACCESS_TOKEN: &str = "access_token";
+    /// A secret field, where the lease is about the data of storage accounts: the token for those.
+    pub const STORAGE_ACCESS_TOKEN: &str = "storage_access_token";
+    /// A setting: the tenant of the slot.
+    pub const TENANT_ID: &str = "tenant_id";
+    /// A setting: the application of the slot.
+    pub const CLIENT_ID: &str = "client_id";
+    /// A setting: the subscription the job should work in.
+    pub const SUBSCRIPTION_ID: &str = "subscription_id";
+}
+
+/// The kind `azure-assertion`: a short token of the broker's, which the job's own tools exchange for
+/// access tokens of a slot.
+pub mod azure_assertion {
+    /// The value of [`kind`](super::CredentialView::kind).
+    pub const KIND: &str = "azure-assertion";
+    /// A secret field.
+    pub const ASSERTION: &str = "assertion";
+    /// A setting, as are those of [`azure_token`](super::azure_token): where it is exchanged.
+    pub const AUTHORITY_HOST: &str = "authority_host";
+}
+
+/// The kind `gcp-token`: an access token of a service account.
+pub mod gcp_token {
+    /// The value of [`kind`](super::CredentialView::kind).
+    pub const KIND: &str = "gcp-token";
+    /// A secret field.
+    pub const ACCESS_TOKEN: &str = "access_token";
+    /// A setting: the project the job should work in.
+    pub const PROJECT_ID: &str = "project_id";
+    /// A setting: the account's e-mail address.
+    pub const SERVICE_ACCOUNT: &str = "service_account";
+}
+
 /// A secret text. Wiped when dropped; `Debug` does not show it.
 pub struct Secret(Zeroizing<String>);
 

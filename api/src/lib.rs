@@ -31,7 +31,9 @@ pub mod paths;
 mod problem;
 mod request;
 
-pub use credential::{CredentialView, Secret, aws_session};
+pub use credential::{
+    CredentialView, Secret, aws_session, azure_assertion, azure_token, gcp_token,
+};
 pub use lease::{
     HeartbeatView, JobEndedView, LeaseState, LeaseView, RecallKind, RecallView, RenewalView,
 };

@@ -22,6 +22,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     let now = Timestamp::from_seconds(i64::try_from(since.as_secs())?);
     let lives = Duration::from_secs(seconds.parse()?);
     let assertion = issuer.assertion(subject, audience, now, lives)?;
-    writeln!(std::io::stdout(), "{assertion}")?;
+    writeln!(std::io::stdout(), "{}", *assertion.text)?;
     Ok(())
 }

@@ -18,6 +18,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jitney_core::time::Timestamp;
 use serde_json::{Value, json};
 use url::Url;
+use zeroize::Zeroizing;
 
 pub use key::{AssertionKey, BadAssertionKey};
 
@@ -48,7 +49,7 @@ const AUDIENCE_BYTES_MAX: usize = 256;
 const SLOT_BYTES_MAX: usize = 100;
 /// How long before its issue an assertion is valid already. A verifier's clock may be behind ours:
 /// by no more than this, or nothing is minted.
-const CLOCK_SKEW_SECONDS: i64 = 60;
+const CLOCK_SKEW: Duration = Duration::from_secs(60);
 
 /// Signs assertions, and knows what must be published for them to be believed.
 pub struct AssertionIssuer {
@@ -56,6 +57,25 @@ pub struct AssertionIssuer {
     signing: AssertionKey,
     discovery: String,
     key_set: String,
+}
+
+/// A token of the broker's own. Its text is a credential.
+pub struct Assertion {
+    /// The token, as it is shown.
+    pub text: Zeroizing<String>,
+    /// Its `jti`: what a cloud's log and ours have in common about it, and no secret.
+    pub id: String,
+    /// When nobody believes it any more.
+    pub expires_at: Timestamp,
+}
+
+impl fmt::Debug for Assertion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Assertion")
+            .field("id", &self.id)
+            .field("expires_at", &self.expires_at)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why the broker cannot be an issuer like this.
@@ -161,7 +181,7 @@ impl AssertionIssuer {
         audience: &str,
         now: Timestamp,
         lives: Duration,
-    ) -> Result<String, CannotSign> {
+    ) -> Result<Assertion, CannotSign> {
         if !is_subject(subject) {
             return Err(CannotSign::Subject(seen(subject)));
         }
@@ -173,18 +193,25 @@ impl AssertionIssuer {
             return Err(CannotSign::Lives(seconds));
         }
         // Rounded down, both: what is reckoned with outside must not be outlived.
-        let issued_at = now.as_seconds();
-        let ends_at = now.plus(Duration::from_secs(seconds)).as_seconds();
-        self.sign(&json!({
-            "iss": self.url, "sub": subject, "aud": audience, "jti": fresh_id()?,
-            "iat": issued_at, "nbf": issued_at.saturating_sub(CLOCK_SKEW_SECONDS), "exp": ends_at,
-        }))
+        let issued_at = Timestamp::from_seconds(now.as_seconds());
+        let expires_at = issued_at.plus(Duration::from_secs(seconds));
+        let id = fresh_id()?;
+        let text = self.sign(&json!({
+            "iss": self.url, "sub": subject, "aud": audience, "jti": id,
+            "iat": issued_at.as_seconds(), "exp": expires_at.as_seconds(),
+            "nbf": issued_at.minus(CLOCK_SKEW).as_seconds(),
+        }))?;
+        Ok(Assertion {
+            text,
+            id,
+            expires_at,
+        })
     }
 
-    fn sign(&self, claims: &Value) -> Result<String, CannotSign> {
+    fn sign(&self, claims: &Value) -> Result<Zeroizing<String>, CannotSign> {
         let header = json!({ "alg": "RS256", "typ": "JWT", "kid": self.signing.kid() });
         let encode = |part: &Value| URL_SAFE_NO_PAD.encode(part.to_string());
-        let mut token = format!("{}.{}", encode(&header), encode(claims));
+        let mut token = Zeroizing::new(format!("{}.{}", encode(&header), encode(claims)));
         let signature = self.signing.sign(token.as_bytes());
         let signature = signature.ok_or(CannotSign::Cryptography)?;
         token.push('.');
@@ -244,7 +271,7 @@ fn is_subject(subject: &str) -> bool {
             .is_some_and(is_slot)
 }
 
-/// 128 random bits: what a cloud's log and ours have in common about one assertion.
+/// 128 random bits.
 fn fresh_id() -> Result<String, CannotSign> {
     let mut bytes = [0_u8; 16];
     rand::fill(&mut bytes).map_err(|_| CannotSign::Cryptography)?;

@@ -2,17 +2,22 @@
 //! variables. Nothing of AWS is linked: these are names and a JSON object.
 
 use std::ffi::OsString;
+use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use jitney_api::aws_session;
 use serde::Serialize;
 
-use super::held::Serving;
+use super::export::CannotExport;
+use super::handing::Handing;
+use super::held::{Held, Serving};
+use super::loopback::Protocol;
+use super::options::Output;
 
 /// What could make an SDK use other credentials than the lease's. In a default chain the
 /// environment and the shared files come before the container endpoint, and its relative form
 /// before the full one.
-pub(crate) const CONFLICTING: &[&str] = &[
+const CONFLICTING: &[&str] = &[
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
@@ -31,16 +36,51 @@ pub(crate) const CONFLICTING: &[&str] = &[
 ];
 
 /// Names the endpoint to the SDKs.
-pub(crate) const FULL_URI: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
+const FULL_URI: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
 /// Names the file with the endpoint's secret: not in the environment, which is inherited and
 /// printed too easily.
-pub(crate) const TOKEN_FILE: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE";
+const TOKEN_FILE: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE";
 /// Where SDKs read profiles: an empty file of our own, or a `[default]` of the runner's would win.
-pub(crate) const CONFIG_FILE: &str = "AWS_CONFIG_FILE";
+const CONFIG_FILE: &str = "AWS_CONFIG_FILE";
 /// As [`CONFIG_FILE`].
-pub(crate) const CREDENTIALS_FILE: &str = "AWS_SHARED_CREDENTIALS_FILE";
+const CREDENTIALS_FILE: &str = "AWS_SHARED_CREDENTIALS_FILE";
 /// Keeps an SDK from falling back on the machine's own role once the lease is over.
-pub(crate) const NO_METADATA: (&str, &str) = ("AWS_EC2_METADATA_DISABLED", "true");
+const NO_METADATA: (&str, &str) = ("AWS_EC2_METADATA_DISABLED", "true");
+
+/// Hands a lease over.
+pub(crate) fn hand_over(
+    to: &mut Handing,
+    lease: &Arc<Held>,
+    output: Output,
+) -> Result<(), CannotExport> {
+    let incomplete = || CannotExport::Incomplete(lease.target.clone());
+    let serving = lease.serving().ok_or_else(incomplete)?;
+    let variables = variables(&serving).ok_or_else(incomplete)?;
+    to.unset(CONFLICTING);
+    let config = to.file("aws-config", "")?;
+    to.set(CONFIG_FILE, config);
+    let credentials = to.file("aws-credentials", "")?;
+    to.set(CREDENTIALS_FILE, credentials);
+    to.set(NO_METADATA.0, NO_METADATA.1);
+    for (name, value) in region(&serving) {
+        to.set(name, value);
+    }
+    match output {
+        Output::Env => {
+            for (name, value) in variables {
+                to.set(name, value);
+            }
+        }
+        Output::Loopback => {
+            let opened = to.open(Protocol::AwsContainer, "aws", lease)?;
+            to.set(FULL_URI, opened.url);
+            // Without a line's end: SDKs send the file as it is.
+            let file = to.file("aws-endpoint-token", &opened.secret)?;
+            to.set(TOKEN_FILE, file);
+        }
+    }
+    Ok(())
+}
 
 /// The container protocol's answer.
 #[derive(Serialize)]
@@ -54,15 +94,6 @@ struct ContainerCredentials<'a> {
     account_id: Option<&'a str>,
 }
 
-fn field<'a>(serving: &'a Serving, name: &str) -> Option<&'a str> {
-    let field = serving.credential.fields.get(name)?.reveal();
-    (!field.is_empty()).then_some(field)
-}
-
-fn setting<'a>(serving: &'a Serving, name: &str) -> Option<&'a str> {
-    serving.credential.settings.get(name).map(String::as_str)
-}
-
 /// In whole seconds, as the SDKs read it.
 fn expiration(serving: &Serving) -> String {
     let end = serving.usable_until().to_zoned(TimeZone::UTC);
@@ -72,18 +103,18 @@ fn expiration(serving: &Serving) -> String {
 /// Writes the answer to an SDK; nothing when the credential lacks a part.
 pub(crate) fn write(serving: &Serving) -> Option<String> {
     let answer = ContainerCredentials {
-        access_key_id: field(serving, aws_session::ACCESS_KEY_ID)?,
-        secret_access_key: field(serving, aws_session::SECRET_ACCESS_KEY)?,
-        token: field(serving, aws_session::SESSION_TOKEN)?,
+        access_key_id: serving.field(aws_session::ACCESS_KEY_ID)?,
+        secret_access_key: serving.field(aws_session::SECRET_ACCESS_KEY)?,
+        token: serving.field(aws_session::SESSION_TOKEN)?,
         expiration: expiration(serving),
-        account_id: setting(serving, aws_session::ACCOUNT_ID),
+        account_id: serving.setting(aws_session::ACCOUNT_ID),
     };
     serde_json::to_string(&answer).ok()
 }
 
 /// The region the command should talk to, under both names SDKs look for.
-pub(crate) fn region(serving: &Serving) -> Vec<(&'static str, OsString)> {
-    let region = setting(serving, aws_session::REGION);
+fn region(serving: &Serving) -> Vec<(&'static str, OsString)> {
+    let region = serving.setting(aws_session::REGION);
     let names = ["AWS_REGION", "AWS_DEFAULT_REGION"];
     region
         .map(|region| names.map(|name| (name, OsString::from(region))).to_vec())
@@ -91,7 +122,7 @@ pub(crate) fn region(serving: &Serving) -> Vec<(&'static str, OsString)> {
 }
 
 /// Static variables; nothing when the credential lacks a part.
-pub(crate) fn variables(serving: &Serving) -> Option<Vec<(&'static str, OsString)>> {
+fn variables(serving: &Serving) -> Option<Vec<(&'static str, OsString)>> {
     let parts = [
         ("AWS_ACCESS_KEY_ID", aws_session::ACCESS_KEY_ID),
         ("AWS_SECRET_ACCESS_KEY", aws_session::SECRET_ACCESS_KEY),
@@ -99,7 +130,7 @@ pub(crate) fn variables(serving: &Serving) -> Option<Vec<(&'static str, OsString
     ];
     let mut variables = Vec::new();
     for (variable, name) in parts {
-        variables.push((variable, OsString::from(field(serving, name)?)));
+        variables.push((variable, OsString::from(serving.field(name)?)));
     }
     // The credential's own end, not the lease's: the lease is prolonged, these variables are not.
     let end = serving.expires_at.to_zoned(TimeZone::UTC);

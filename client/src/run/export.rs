@@ -1,21 +1,16 @@
 //! Handing leases to a command: by the kind of each credential, in the way that cloud's own SDKs
-//! look for it.
+//! look for it. Leases of several clouds stand side by side; of one cloud there is room for one.
 
-use std::ffi::OsString;
-use std::fs::{OpenOptions, Permissions};
-use std::io::Write as _;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use jitney_api::aws_session;
-use tempfile::TempDir;
+use jitney_api::{aws_session, azure_assertion, azure_token, gcp_token};
 
-use super::aws;
 use super::environment::LOOPBACK_HOSTS;
-use super::held::{Held, Serving, Standing};
-use super::loopback::{self, Door, Loopback};
+use super::handing::{Handed, Handing, Kept};
+use super::held::Held;
+use super::loopback::{self, Loopback};
 use super::options::{Environment, Output};
+use super::{aws, azure, google};
 
 /// Why a lease cannot be handed to a command.
 #[derive(Debug, thiserror::Error)]
@@ -26,9 +21,9 @@ pub(crate) enum CannotExport {
     /// A variable can name one identity.
     #[error(
         "the request spans the targets `{0}` and `{1}`, but a command has room for one identity of \
-         kind `{2}`: use one `jitney run` for each"
+         {2}: use one `jitney run` for each"
     )]
-    Two(String, String, String),
+    Two(String, String, &'static str),
     /// The broker's answer is incomplete.
     #[error("the credential for `{0}` lacks a part")]
     Incomplete(String),
@@ -40,106 +35,85 @@ pub(crate) enum CannotExport {
     Key(#[from] crate::key::NoKey),
 }
 
+/// The kinds of credentials that can be handed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    AwsSession,
+    AzureToken,
+    AzureAssertion,
+    GcpToken,
+}
+
+impl Kind {
+    fn of(lease: &Held) -> Result<Self, CannotExport> {
+        match lease.kind.as_str() {
+            aws_session::KIND => Ok(Self::AwsSession),
+            azure_token::KIND => Ok(Self::AzureToken),
+            azure_assertion::KIND => Ok(Self::AzureAssertion),
+            gcp_token::KIND => Ok(Self::GcpToken),
+            other => Err(CannotExport::Kind(other.to_owned())),
+        }
+    }
+
+    /// Whose SDKs look for it, each in one place.
+    const fn cloud(self) -> &'static str {
+        match self {
+            Self::AwsSession => "AWS",
+            Self::AzureToken | Self::AzureAssertion => "Azure",
+            Self::GcpToken => "Google Cloud",
+        }
+    }
+
+    fn hand_over(
+        self,
+        to: &mut Handing,
+        lease: &Arc<Held>,
+        output: Output,
+    ) -> Result<(), CannotExport> {
+        match self {
+            Self::AwsSession => aws::hand_over(to, lease, output),
+            Self::AzureToken => azure::hand_over_token(to, lease, output),
+            Self::AzureAssertion => azure::hand_over_assertion(to, lease),
+            Self::GcpToken => google::hand_over(to, lease, output),
+        }
+    }
+}
+
 /// What a command gets. The endpoint and the files are gone when this value is dropped.
 pub(crate) struct Export {
-    /// Variables that are taken away.
-    pub unset: Vec<&'static str>,
-    /// Variables that are set.
-    pub set: Vec<(&'static str, OsString)>,
+    handed: Handed,
     /// Whether loopback must be reached without a proxy.
-    pub loopback: bool,
-    // Order matters: the endpoint stops before its files are removed.
+    loopback: bool,
+    // Order matters: the endpoint stops, and nothing writes any more, before the files are removed.
     _server: Option<Loopback>,
-    _files: TempDir,
+    _kept: Kept,
 }
 
 impl Export {
     /// Makes everything a command needs for these leases.
     pub(crate) async fn of(leases: &[Arc<Held>], output: Output) -> Result<Self, CannotExport> {
-        for (at, lease) in leases.iter().enumerate() {
-            let before = leases.iter().take(at);
-            if let Some(other) = before.into_iter().find(|other| other.kind == lease.kind) {
-                let (a, b) = (other.target.clone(), lease.target.clone());
-                return Err(CannotExport::Two(a, b, lease.kind.clone()));
-            }
-        }
-        let files = tempfile::Builder::new()
-            .prefix("jitney-")
-            .permissions(Permissions::from_mode(0o700))
-            .tempdir()?;
-        let mut export = Self {
-            unset: Vec::new(),
-            set: Vec::new(),
-            loopback: output == Output::Loopback,
-            _server: None,
-            _files: files,
-        };
+        let kinds = kinds(leases)?;
         let (listener, address) = loopback::listen().await?;
-        let mut doors = Vec::new();
-        for lease in leases {
-            match lease.kind.as_str() {
-                aws_session::KIND => {
-                    let origin = format!("http://{address}");
-                    doors.extend(export.aws(lease, output, &origin)?);
-                }
-                other => return Err(CannotExport::Kind(other.to_owned())),
-            }
+        let mut handing = Handing::begin(address)?;
+        for (kind, lease) in kinds.into_iter().zip(leases) {
+            kind.hand_over(&mut handing, lease, output)?;
         }
-        if !doors.is_empty() {
-            export._server = Some(loopback::serve(listener, address, doors));
-        }
-        Ok(export)
-    }
-
-    fn aws(
-        &mut self,
-        lease: &Arc<Held>,
-        output: Output,
-        origin: &str,
-    ) -> Result<Option<Door>, CannotExport> {
-        let incomplete = || CannotExport::Incomplete(lease.target.clone());
-        let serving = serving(lease).ok_or_else(incomplete)?;
-        let variables = aws::variables(&serving).ok_or_else(incomplete)?;
-        self.unset.extend(aws::CONFLICTING);
-        self.set
-            .push((aws::CONFIG_FILE, self.file("aws-config", "")?.into()));
-        let credentials = self.file("aws-credentials", "")?;
-        self.set.push((aws::CREDENTIALS_FILE, credentials.into()));
-        self.set
-            .push((aws::NO_METADATA.0, aws::NO_METADATA.1.into()));
-        self.set.extend(aws::region(&serving));
-        match output {
-            Output::Env => {
-                self.set.extend(variables);
-                Ok(None)
-            }
-            Output::Loopback => {
-                let path = format!("/aws/{}", lease.id);
-                let door = Door::new(path.clone(), Arc::clone(lease), aws::write)?;
-                self.set
-                    .push((aws::FULL_URI, format!("{origin}{path}").into()));
-                // Without a line's end: SDKs send the file as it is.
-                let file = self.file("aws-endpoint-token", door.secret())?;
-                self.set.push((aws::TOKEN_FILE, file.into()));
-                Ok(Some(door))
-            }
-        }
-    }
-
-    fn file(&self, name: &str, content: &str) -> std::io::Result<PathBuf> {
-        let path = self._files.path().join(name);
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true).mode(0o600);
-        options.open(&path)?.write_all(content.as_bytes())?;
-        Ok(path)
+        let (handed, doors, kept) = handing.end();
+        let server = (!doors.is_empty()).then(|| loopback::serve(listener, address, doors));
+        Ok(Self {
+            handed,
+            loopback: output == Output::Loopback,
+            _server: server,
+            _kept: kept,
+        })
     }
 
     /// Changes an environment into the command's.
     pub(crate) fn apply(&self, environment: &mut Environment) {
-        for name in &self.unset {
+        for name in &self.handed.unset {
             environment.remove(name);
         }
-        for (name, value) in &self.set {
+        for (name, value) in &self.handed.set {
             environment.set(*name, value.clone());
         }
         if self.loopback {
@@ -157,9 +131,17 @@ impl Export {
     }
 }
 
-fn serving(lease: &Held) -> Option<Arc<Serving>> {
-    match lease.standing() {
-        Standing::Served(serving) => Some(serving),
-        Standing::Over(_) => None,
+/// The kind of each lease, if no two are of one cloud.
+fn kinds(leases: &[Arc<Held>]) -> Result<Vec<Kind>, CannotExport> {
+    let mut kinds: Vec<Kind> = Vec::new();
+    for lease in leases {
+        let kind = Kind::of(lease)?;
+        let same = |known: &Kind| known.cloud() == kind.cloud();
+        if let Some(other) = kinds.iter().position(same).and_then(|at| leases.get(at)) {
+            let (a, b) = (other.target.clone(), lease.target.clone());
+            return Err(CannotExport::Two(a, b, kind.cloud()));
+        }
+        kinds.push(kind);
     }
+    Ok(kinds)
 }

@@ -44,6 +44,18 @@ impl Serving {
         }
     }
 
+    /// A secret part of the credential, unless it is absent or empty.
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+        let field = self.credential.fields.get(name)?.reveal();
+        (!field.is_empty()).then_some(field)
+    }
+
+    /// What is beside it and no secret, unless it is absent or empty.
+    pub(crate) fn setting(&self, name: &str) -> Option<&str> {
+        let setting = self.credential.settings.get(name)?;
+        (!setting.is_empty()).then_some(setting.as_str())
+    }
+
     /// Until when it is of use: a credential may outlive its lease, and then it is refused.
     pub(crate) fn usable_until(&self) -> Timestamp {
         self.expires_at.min(self.ends_at)
@@ -89,6 +101,14 @@ impl Held {
     /// Where it stands now.
     pub(crate) fn standing(&self) -> Standing {
         self.standing.borrow().clone()
+    }
+
+    /// What is served now, unless it is over.
+    pub(crate) fn serving(&self) -> Option<Arc<Serving>> {
+        match self.standing() {
+            Standing::Served(serving) => Some(serving),
+            Standing::Over(_) => None,
+        }
     }
 
     /// Where it stands, and every change.

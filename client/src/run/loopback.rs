@@ -1,9 +1,13 @@
-//! The endpoint on loopback that gives a command its credential, as cloud SDKs ask for it.
+//! The endpoint on loopback that gives a command its credentials, as each cloud's SDKs ask for them.
 //!
 //! Every process and every user of the machine can connect, and so can a web page in a browser, so
 //! the address proves nothing: a caller must know the lease's secret, must have meant this very
 //! address (`Host`, against DNS rebinding), and must not come through a proxy. Answers come from
 //! memory; only the lease's keepers talk to the broker.
+
+mod asked;
+mod protocol;
+mod refusal;
 
 use core::time::Duration;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -11,21 +15,28 @@ use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use axum::Router;
+use axum::body::{Bytes, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, Method, StatusCode, header};
+use axum::http::{HeaderName, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
+pub(crate) use asked::Asked;
+pub(crate) use protocol::Protocol;
+pub(crate) use refusal::Refusal;
+
 use super::held::{Held, Serving, Standing};
 use crate::key::random_name;
+use refusal::json_response;
 
 /// An asker waits this long for a renewal that is under way. SDKs give up after 2 seconds.
 const REFRESH_PATIENCE: Duration = Duration::from_millis(1500);
 /// With less than this left, a fresh credential is wanted while the old one is still served.
 const FRESH_ENOUGH: Duration = Duration::from_secs(300);
+/// The largest form that an SDK sends. A secret and some names of standards are far smaller.
+const FORM_BYTES_MAX: usize = 16 * 1024;
 
 /// Headers that a proxy adds. None stands between a command and its own machine.
 const FROM_A_PROXY: [HeaderName; 3] = [
@@ -39,27 +50,26 @@ pub(crate) struct Door {
     path: String,
     secret: Zeroizing<String>,
     lease: Arc<Held>,
-    /// Writes the credential in the SDK's own format.
-    write: fn(&Serving) -> Option<String>,
+    protocol: Protocol,
 }
 
 impl Door {
     /// A door with a fresh secret.
     pub(crate) fn new(
         path: String,
+        protocol: Protocol,
         lease: Arc<Held>,
-        write: fn(&Serving) -> Option<String>,
     ) -> Result<Self, crate::key::NoKey> {
         let secret = Zeroizing::new(random_name()?);
         Ok(Self {
             path,
             secret,
             lease,
-            write,
+            protocol,
         })
     }
 
-    /// What a caller must show in `Authorization`.
+    /// What a caller must show, where its protocol shows it.
     pub(crate) fn secret(&self) -> &str {
         &self.secret
     }
@@ -103,42 +113,18 @@ pub(crate) fn serve(listener: TcpListener, address: SocketAddr, doors: Vec<Door>
     Loopback { server }
 }
 
-/// Why there is no credential in an answer, in the SDKs' own form.
-struct Refusal {
-    status: StatusCode,
-    code: &'static str,
-    message: String,
-}
-
-impl Refusal {
-    fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            code,
-            message: message.into(),
-        }
-    }
-}
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        let body = json!({ "code": self.code, "message": self.message });
-        json_response(self.status, body.to_string())
-    }
-}
-
 async fn answer(State(doors): State<Arc<Doors>>, request: Request) -> Response {
-    let door = match admit(&doors, &request) {
-        Ok(door) => door,
-        Err(refusal) => return refusal.into_response(),
-    };
-    match serving(&door.lease).await {
-        Ok(serving) => match (door.write)(&serving) {
-            Some(body) => json_response(StatusCode::OK, body),
-            None => lacks_a_part().into_response(),
-        },
+    match answered(&doors, request).await {
+        Ok(body) => json_response(StatusCode::OK, body),
         Err(refusal) => refusal.into_response(),
     }
+}
+
+async fn answered(doors: &Doors, request: Request) -> Result<String, Refusal> {
+    meant_for_us(doors, &request)?;
+    let (door, asked) = admit(doors, request).await?;
+    let serving = serving(&door.lease).await?;
+    door.protocol.answer(&asked, &door.lease, &serving)
 }
 
 /// What is served now. With little left a fresh one is asked for; with nothing left it is waited
@@ -174,19 +160,11 @@ fn in_force(standing: Standing) -> Result<Arc<Serving>, Refusal> {
     }
 }
 
-fn lacks_a_part() -> Refusal {
-    Refusal::new(
-        StatusCode::BAD_GATEWAY,
-        "BadCredential",
-        "the broker handed out a credential that lacks a part",
-    )
-}
-
-/// Who may have an answer. The address is checked before the secret, so that a web page learns
-/// nothing, not even that its guess was wrong.
-fn admit<'a>(doors: &'a Doors, request: &Request) -> Result<&'a Door, Refusal> {
+/// Whether it came straight from a process of this machine. Looked at before the secret, so that a
+/// web page learns nothing, not even that its guess was wrong.
+fn meant_for_us(doors: &Doors, request: &Request) -> Result<(), Refusal> {
     let headers = request.headers();
-    let host = single(headers, &header::HOST);
+    let host = asked::single(headers, &header::HOST);
     if host != Some(doors.host.as_bytes()) {
         return Err(Refusal::new(
             StatusCode::FORBIDDEN,
@@ -203,38 +181,38 @@ fn admit<'a>(doors: &'a Doors, request: &Request) -> Result<&'a Door, Refusal> {
              browser between: set NO_PROXY=127.0.0.1",
         ));
     }
-    let path = request.uri().path();
-    let door = doors.doors.iter().find(|door| door.path == path);
-    let shown = single(headers, &header::AUTHORIZATION).unwrap_or_default();
-    let knows = |door: &&Door| verify_slices_are_equal(shown, door.secret.as_bytes()).is_ok();
-    let Some(door) = door.filter(knows) else {
-        return Err(Refusal::new(
-            StatusCode::UNAUTHORIZED,
-            "WrongToken",
-            "the token is not this lease's",
-        ));
+    Ok(())
+}
+
+/// Who may have an answer: whoever shows the door's secret, in the way of its protocol.
+async fn admit(doors: &Doors, request: Request) -> Result<(&Door, Asked), Refusal> {
+    let refused = || {
+        let told = "the token is not this lease's";
+        Refusal::new(StatusCode::UNAUTHORIZED, "WrongToken", told)
     };
-    if request.method() != Method::GET {
-        return Err(Refusal::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "MethodNotAllowed",
-            "this endpoint is read with GET",
-        ));
+    let (parts, body) = request.into_parts();
+    let door = doors
+        .doors
+        .iter()
+        .find(|door| door.path == parts.uri.path());
+    let door = door.ok_or_else(refused)?;
+    let posted = parts.method == Method::POST && door.protocol.method() == Method::POST;
+    let form = if posted {
+        to_bytes(body, FORM_BYTES_MAX)
+            .await
+            .map_err(|_| refused())?
+    } else {
+        Bytes::new()
+    };
+    let asked = Asked::new(parts.headers, parts.uri.query().unwrap_or_default(), &form);
+    let shown = door.protocol.shown(&asked).unwrap_or_default();
+    if verify_slices_are_equal(shown, door.secret.as_bytes()).is_err() {
+        return Err(refused());
     }
-    Ok(door)
-}
-
-/// A header that is there exactly once. Two of them are two readings of one request.
-fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
-    let mut values = headers.get_all(name).iter();
-    let first = values.next()?;
-    values.next().is_none().then_some(first.as_bytes())
-}
-
-fn json_response(status: StatusCode, body: String) -> Response {
-    let headers = [
-        (header::CONTENT_TYPE, "application/json"),
-        (header::CACHE_CONTROL, "no-store"),
-    ];
-    (status, headers, body).into_response()
+    if parts.method != door.protocol.method() {
+        let told = format!("this endpoint is asked with {}", door.protocol.method());
+        let (status, code) = (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed");
+        return Err(Refusal::new(status, code, told));
+    }
+    Ok((door, asked))
 }

@@ -9,12 +9,15 @@
 //! nothing more and ends the lease.
 
 mod aws;
+mod azure;
 mod beats;
 mod child;
 mod environment;
 pub mod exit;
 mod export;
 mod failure;
+mod google;
+mod handing;
 mod held;
 mod loopback;
 mod news;

@@ -17,6 +17,7 @@ use jitney_api::{Problem, ProblemCode, RequestBody, paths};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+pub use crate::world::{ACCOUNT, CLIENT, PROJECT, SUBSCRIPTION, TENANT};
 pub use crate::world::{CANARY, Fault, RUNNER_BEARER};
 use crate::world::{Request, World, bearer, no};
 

@@ -31,24 +31,39 @@ impl Answer {
 impl Endpoint {
     pub async fn of(run: &Run) -> Self {
         let seen = environment(run).await;
-        let uri = seen["AWS_CONTAINER_CREDENTIALS_FULL_URI"].clone();
-        let (host, path) = uri
-            .strip_prefix("http://")
-            .unwrap()
-            .split_once('/')
-            .unwrap();
         let file = &seen["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"];
+        let secret = std::fs::read_to_string(file).unwrap();
+        Self::at(&seen["AWS_CONTAINER_CREDENTIALS_FULL_URI"], secret)
+    }
+
+    pub fn at(url: &str, secret: String) -> Self {
+        let there = url.strip_prefix("http://").unwrap();
+        let (host, path) = there.split_once('/').unwrap();
         Self {
             host: host.to_owned(),
             path: format!("/{path}"),
-            secret: std::fs::read_to_string(file).unwrap(),
+            secret,
         }
     }
 
     /// Sends exactly these lines.
     pub async fn send(&self, lines: &[&str]) -> Answer {
+        self.send_with(lines, "").await
+    }
+
+    /// Sends a form, after these lines.
+    pub async fn post(&self, lines: &[&str], form: &str) -> Answer {
+        let host = format!("Host: {}", self.host);
+        let length = format!("Content-Length: {}", form.len());
+        let kind = "Content-Type: application/x-www-form-urlencoded";
+        let lines = [lines, &[&host, &length, kind]].concat();
+        self.send_with(&lines, form).await
+    }
+
+    async fn send_with(&self, lines: &[&str], body: &str) -> Answer {
         let mut stream = TcpStream::connect(&self.host).await.unwrap();
-        let request = format!("{}\r\nConnection: close\r\n\r\n", lines.join("\r\n"));
+        let head = lines.join("\r\n");
+        let request = format!("{head}\r\nConnection: close\r\n\r\n{body}");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut text = String::new();
         stream.read_to_string(&mut text).await.unwrap();

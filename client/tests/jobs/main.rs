@@ -6,10 +6,13 @@
     clippy::indexing_slicing
 )]
 
+mod azure;
 mod broker;
 mod calls;
+mod clouds;
 mod endpoint;
 mod environment;
+mod google;
 mod keeping;
 mod leaving;
 mod proofs;

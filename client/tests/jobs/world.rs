@@ -12,6 +12,13 @@ use crate::proofs;
 
 /// In every credential, and to be found nowhere else.
 pub const CANARY: &str = "canary-6f1d";
+/// Whom credentials of Azure are for.
+pub const TENANT: &str = "6a1b5c52-0000-4000-8000-0000000000aa";
+pub const CLIENT: &str = "6a1b5c52-0000-4000-8000-0000000000bb";
+pub const SUBSCRIPTION: &str = "6a1b5c52-0000-4000-8000-0000000000cc";
+/// Whom credentials of Google Cloud are for.
+pub const PROJECT: &str = "acme-prod";
+pub const ACCOUNT: &str = "jitney-pool-1@acme-pools.iam.gserviceaccount.com";
 /// The bearer that a runner gives its job.
 pub const RUNNER_BEARER: &str = "runner-bearer-93";
 
@@ -66,7 +73,11 @@ pub struct World {
     /// Nothing gets through, until it does again.
     pub away: bool,
     pub targets: Vec<&'static str>,
+    /// What kind of credential its targets have, and those that have another one.
     pub kind: &'static str,
+    pub kinds: BTreeMap<&'static str, &'static str>,
+    /// Whether leases of Azure are about the data of storage accounts alone.
+    pub only_storage: bool,
     pub ttl: SignedDuration,
     pub credential_ttl: SignedDuration,
     pub next_within_seconds: u32,
@@ -90,6 +101,8 @@ impl Default for World {
             away: false,
             targets: vec!["prod"],
             kind: "aws-session",
+            kinds: BTreeMap::new(),
+            only_storage: false,
             ttl: SignedDuration::from_mins(15),
             credential_ttl: SignedDuration::from_mins(15),
             next_within_seconds: 45,
@@ -142,14 +155,14 @@ impl World {
     pub fn credential_view(&self, id: &str) -> Value {
         let mint = self.leases[id].renewals;
         let expires_at = self.now() + self.credential_ttl;
+        let kind = self.kinds.get(target_of(id)).unwrap_or(&self.kind);
+        let (mut fields, settings) = minted(kind, mint);
+        if self.only_storage {
+            fields["access_token"] = fields["storage_access_token"].clone();
+        }
         json!({
-            "lease": id, "kind": self.kind, "expires_at": expires_at.to_string(),
-            "fields": {
-                "access_key_id": format!("ASIA{mint}"),
-                "secret_access_key": format!("{CANARY}-secret-{mint}"),
-                "session_token": format!("{CANARY}-token-{mint}"),
-            },
-            "settings": { "region": "eu-west-1", "account_id": "123456789012" },
+            "lease": id, "kind": kind, "expires_at": expires_at.to_string(),
+            "fields": fields, "settings": settings,
         })
     }
 
@@ -195,6 +208,37 @@ impl World {
         };
         self.requests.insert(id.clone(), request);
         id
+    }
+}
+
+/// What clouds give: secret fields, and settings.
+fn minted(kind: &str, mint: u32) -> (Value, Value) {
+    let token = format!("{CANARY}-token-{mint}");
+    let slot = json!({ "tenant_id": TENANT, "client_id": CLIENT, "subscription_id": SUBSCRIPTION });
+    match kind {
+        "azure-token" => {
+            let storage = format!("{CANARY}-storage-{mint}");
+            let fields = json!({ "access_token": token, "storage_access_token": storage });
+            (fields, slot)
+        }
+        "azure-assertion" => {
+            let mut settings = slot;
+            settings["authority_host"] = json!("https://login.microsoftonline.com");
+            let assertion = format!("{CANARY}-assertion-{mint}");
+            (json!({ "assertion": assertion }), settings)
+        }
+        "gcp-token" => {
+            let settings = json!({ "project_id": PROJECT, "service_account": ACCOUNT });
+            (json!({ "access_token": token }), settings)
+        }
+        _ => (
+            json!({
+                "access_key_id": format!("ASIA{mint}"),
+                "secret_access_key": format!("{CANARY}-secret-{mint}"),
+                "session_token": token,
+            }),
+            json!({ "region": "eu-west-1", "account_id": "123456789012" }),
+        ),
     }
 }
 

@@ -42,9 +42,8 @@ fn minutes(minutes: u64) -> Duration {
 }
 
 fn sign(issuer: &AssertionIssuer) -> String {
-    issuer
-        .assertion(SLOT, AUDIENCE, after(0), minutes(5))
-        .unwrap()
+    let assertion = issuer.assertion(SLOT, AUDIENCE, after(0), minutes(5));
+    assertion.unwrap().text.to_string()
 }
 
 /// What a verifier that has nothing but the published documents reads.
@@ -77,7 +76,11 @@ fn an_assertion_says_who_for_whom_and_how_long() {
     assert_ne!(claims["jti"], again["jti"]);
     assert_eq!(claims["jti"].as_str().unwrap().len(), 22);
     let broker = issuer.assertion("jitney:broker", AUDIENCE, after(0), minutes(10));
-    let claims = read(&issuer, &broker.unwrap(), AUDIENCE).unwrap();
+    let broker = broker.unwrap();
+    let claims = read(&issuer, &broker.text, AUDIENCE).unwrap();
+    assert_eq!(claims["jti"], broker.id);
+    assert_eq!(claims["exp"], broker.expires_at.as_seconds());
+    assert!(!format!("{broker:?}").contains(&*broker.text));
     assert_eq!(claims["sub"], "jitney:broker");
     // The control: the verifier looks.
     assert!(read(&issuer, &sign(&issuer), "https://other.example").is_err());
@@ -88,10 +91,11 @@ fn what_is_left_of_a_second_is_not_lived() {
     let issuer = issuer();
     let late = after(0).plus(Duration::from_millis(999));
     let lives = Duration::from_millis(1_999);
-    let token = issuer.assertion(SLOT, AUDIENCE, late, lives).unwrap();
-    let claims = read(&issuer, &token, AUDIENCE).unwrap();
-    let ends = jitney_core::time::Timestamp::from_seconds(claims["exp"].as_i64().unwrap());
-    assert!(ends <= late.plus(lives), "it outlives what was asked for");
+    let assertion = issuer.assertion(SLOT, AUDIENCE, late, lives).unwrap();
+    let claims = read(&issuer, &assertion.text, AUDIENCE).unwrap();
+    assert_eq!(claims["exp"], assertion.expires_at.as_seconds());
+    let outlived = assertion.expires_at > late.plus(lives);
+    assert!(!outlived, "it outlives what was asked for");
 }
 
 #[test]
