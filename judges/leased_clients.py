@@ -1,7 +1,8 @@
-"""Judges what `jitney run` gives its command, with boto3, azure-identity and google-auth, unmodified.
+"""Judges what `jitney run` gives its command, with boto3, azure-identity and google-auth.
 
-It is that command: the clients must find each cloud's lease by their environment alone, read its
-end, find the next credential after a renewal, and be refused what the lease is not for.
+It is that command: the clients, unmodified, must find each cloud's lease by their environment
+alone, read its end, find the next credential after a renewal, and be refused what the lease is not
+for.
 
     leased_clients.py CANARY      (every secret of the leases begins with it)
 """

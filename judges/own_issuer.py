@@ -190,7 +190,9 @@ def judge_assertions(verdict, broker, installation, key):
     )
     short = installation.assertion(key, seconds=1)
     time.sleep(2.1)
-    verdict.refused("an assertion past its end", jwt.ExpiredSignatureError, lambda: broker.verify(short))
+    verdict.refused(
+        "an assertion past its end", jwt.ExpiredSignatureError, lambda: broker.verify(short)
+    )
 
 
 def judge_rotation(verdict, installation):

@@ -1,0 +1,59 @@
+variable "issuer_url" {
+  description = "The broker's own issuer, byte by byte as `issuer.url` in its configuration."
+  type        = string
+
+  validation {
+    condition     = can(regex("^https://[^?#]*[^/?#]$", var.issuer_url))
+    error_message = "Expected https and no slash at the end: Entra compares it byte by byte."
+  }
+}
+
+variable "subscription_id" {
+  description = "The subscription in which leases are given."
+  type        = string
+}
+
+variable "mode" {
+  description = "How the broker gives roles: `pim` (Azure ends them too) or `rbac`."
+  type        = string
+  default     = "pim"
+
+  validation {
+    condition     = contains(["pim", "rbac"], var.mode)
+    error_message = "Expected pim or rbac."
+  }
+}
+
+variable "blob_slots" {
+  description = "How many slots carry leases on blobs. As many as leases at a time, and those that rest: a slot rests for some 90 minutes."
+  type        = number
+  default     = 20
+
+  validation {
+    condition     = var.blob_slots >= 0 && var.blob_slots <= 400
+    error_message = "Expected 0 to 400."
+  }
+}
+
+variable "role_slots" {
+  description = "How many slots carry leases of whole roles."
+  type        = number
+  default     = 0
+
+  validation {
+    condition     = var.role_slots >= 0 && var.role_slots <= 100
+    error_message = "Expected 0 to 100."
+  }
+}
+
+variable "leased_roles" {
+  description = "The GUIDs of the role definitions that leases may give, beside the blob roles made here. None that gives roles."
+  type        = set(string)
+  default     = []
+}
+
+variable "assignable_scopes" {
+  description = "Where the broker may give roles: resource groups or resources. Nothing means the whole subscription."
+  type        = set(string)
+  default     = []
+}

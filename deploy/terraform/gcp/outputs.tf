@@ -1,0 +1,17 @@
+output "accounts" {
+  description = "The pool, as `accounts` of the target takes it."
+  value       = [for account in google_service_account.slot : account.email]
+}
+
+output "target" {
+  description = "The target's section of the broker's configuration; give it a name of yours in place of `NAME`."
+  value       = <<-EOT
+    [targets.NAME]
+    cloud = "gcp"
+    project = "${var.project}"
+
+    [targets.NAME.pools.default]
+    mode = "sa-pool"
+    accounts = ${jsonencode([for account in google_service_account.slot : account.email])}
+  EOT
+}
