@@ -1,0 +1,437 @@
+//! Looks at what an operator set up, before a job finds out: who we are at Azure, what our roles
+//! and PIM's settings say, and whether the slots have nothing. Gives nothing and changes nothing.
+
+use core::time::Duration;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use azure_core::credentials::TokenCredential;
+use jitney_core::catalogue::{Catalogue, Resource};
+use jitney_core::id::InstallationName;
+use jitney_core::time::Timestamp;
+use uuid::Uuid;
+
+use crate::adapter::CLOUD;
+use crate::arm::{Arm, Place, chain};
+use crate::capability::{BlobAction, Carries, Terms};
+use crate::claims::Claims;
+use crate::classify::{Call, fault, printable};
+use crate::config::{AzureTarget, Mode};
+use crate::connect::{Clients, Identities};
+use crate::limits::{ASSIGNMENT_MARGIN_SECONDS, TOKEN_SECONDS_MAX};
+use crate::plan::{Audience, role_id};
+use crate::resources::{PIM_VERSION, PolicyAssignment, RBAC_VERSION, Resource as Found, Rule};
+use crate::role::Definition;
+use crate::scope::{Scope, guid, role};
+use crate::standing::{Look, Seen};
+
+/// What one look at a target found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Examination {
+    /// What is as it should be, and what an operator should know.
+    pub well: Vec<String>,
+    /// What is not, with what to change.
+    pub wrong: Vec<String>,
+    /// By how much Azure's clock differs from ours; unknown when Azure did not answer.
+    pub skew: Option<Duration>,
+}
+
+/// A role that leases on this target use on a scope, and what for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct RoleUse {
+    scope: Scope,
+    role: Uuid,
+    /// The data actions; none for a whole role.
+    data_actions: Vec<BlobAction>,
+}
+
+/// Looks at a target. `resources` are those of the inventory that lie in it.
+pub async fn examine(
+    target: &AzureTarget,
+    identities: &Identities,
+    installation: &InstallationName,
+    resources: &[&Resource],
+    catalogue: &Catalogue,
+    now: Timestamp,
+) -> Examination {
+    let mut found = Examination::default();
+    let clients = Clients::new(target, identities);
+    let granter = found.who("granter", &identities.granter).await;
+    if target.revoker_credentials.is_some() {
+        found.who("revoker", &identities.revoker).await;
+    }
+    found.pool(target);
+    let Some(granter) = granter else {
+        return found;
+    };
+    found.clock(target, &clients.looking, now).await;
+    found.reach(target, &clients.looking, granter).await;
+    for use_of in uses(target, resources, catalogue) {
+        found.role(&clients.looking, &use_of).await;
+        if target.mode == Mode::Pim {
+            found.settings(target, &clients.looking, &use_of).await;
+        }
+    }
+    found.slots(target, &clients.looking, installation).await;
+    found
+}
+
+/// Every role that a lease on one of these resources would give.
+fn uses(target: &AzureTarget, resources: &[&Resource], catalogue: &Catalogue) -> BTreeSet<RoleUse> {
+    let columns = catalogue.0.values().filter_map(|meaning| {
+        let mut clouds = meaning.clouds.iter();
+        let column = clouds.find(|(cloud, _)| cloud.as_str() == CLOUD)?.1;
+        Terms::read(&column.terms).ok()
+    });
+    let terms: Vec<Terms> = columns.collect();
+    let mut uses = BTreeSet::new();
+    for resource in resources {
+        let Ok(scope) = resource.native_id.parse::<Scope>() else {
+            continue;
+        };
+        if let Some(whole) = resource.via.as_deref().and_then(|via| role(via).ok()) {
+            let (role, data_actions) = (whole, Vec::new());
+            uses.insert(RoleUse {
+                scope,
+                role,
+                data_actions,
+            });
+            continue;
+        }
+        for terms in &terms {
+            if let Terms::Blobs { role, data_actions } = terms
+                && let Some(role) = named(target, role.as_str())
+            {
+                uses.insert(RoleUse {
+                    scope: scope.clone(),
+                    role,
+                    data_actions: data_actions.clone(),
+                });
+            }
+        }
+    }
+    uses
+}
+
+fn named(target: &AzureTarget, name: &str) -> Option<Uuid> {
+    guid(name).or_else(|| target.roles.get(name).copied())
+}
+
+impl Examination {
+    /// Who an identity is, as Azure will see it.
+    async fn who(&mut self, part: &str, identity: &Arc<dyn TokenCredential>) -> Option<Uuid> {
+        let scopes = [Audience::Management.scope()];
+        let token = match identity.get_token(&scopes, None).await {
+            Ok(token) => token,
+            Err(error) => {
+                self.wrong.push(format!(
+                    "the {part} cannot log in: {}; look at the target's `credentials`, and at the \
+                     federated credential of that application",
+                    printable(&chain(&error))
+                ));
+                return None;
+            }
+        };
+        let claims = Claims::read(token.token.secret())?;
+        let object = claims.oid.as_deref().and_then(guid)?;
+        let application = claims.appid.unwrap_or_else(|| "unknown".to_owned());
+        let application = printable(&application);
+        self.well.push(format!(
+            "{part} is the application `{application}`, object `{object}`"
+        ));
+        Some(object)
+    }
+
+    fn pool(&mut self, target: &AzureTarget) {
+        for kind in [Carries::Blobs, Carries::Role] {
+            let count = target.slots_for(kind).count();
+            if count > 0 {
+                let rest = TOKEN_SECONDS_MAX / 60;
+                self.well.push(format!(
+                    "{count} slots carry `{kind}`; each rests up to {rest} minutes after a lease, \
+                     or longer where something can be derived"
+                ));
+            }
+        }
+    }
+
+    async fn clock(&mut self, target: &AzureTarget, arm: &Arm, now: Timestamp) {
+        let path = format!("/subscriptions/{}", target.subscription);
+        let place = Place {
+            path: &path,
+            api_version: "2022-12-01",
+            filter: None,
+        };
+        match arm.get::<serde_json::Value>(place).await {
+            Ok(answer) => {
+                self.skew = answer.date.map(|date| {
+                    let theirs = Timestamp::from_seconds(date.as_second());
+                    theirs.since(now).max(now.since(theirs))
+                });
+            }
+            Err(error) => {
+                let told = fault(Call::Reads, "GET subscription", &error).logged;
+                self.wrong.push(format!(
+                    "the subscription cannot be read: {told}; is it the right one, and may the \
+                     granter read it?"
+                ));
+            }
+        }
+    }
+
+    /// What the granter itself may do: with its token, whoever has it may too.
+    async fn reach(&mut self, target: &AzureTarget, arm: &Arm, granter: Uuid) {
+        let path = format!(
+            "/subscriptions/{}/providers/Microsoft.Authorization/roleAssignments",
+            target.subscription
+        );
+        let filter = format!("principalId eq '{granter}'");
+        let place = Place {
+            path: &path,
+            api_version: RBAC_VERSION,
+            filter: Some(&filter),
+        };
+        let listed = arm.list::<Found<crate::resources::Assignment>>(place).await;
+        let Ok(listed) = listed else {
+            let told =
+                "what the granter may do cannot be looked up: it may not read role assignments";
+            self.wrong.push(told.to_owned());
+            return;
+        };
+        for found in listed {
+            let it = found.properties;
+            let bound = match &it.condition {
+                Some(_) => "bounded by a condition",
+                None => "bounded by nothing: it can give any role there to anybody",
+            };
+            let (role, scope) = (printable(&it.role_definition_id), printable(&it.scope));
+            self.well
+                .push(format!("the granter has {role} on {scope}, {bound}"));
+        }
+    }
+
+    async fn role(&mut self, arm: &Arm, use_of: &RoleUse) {
+        let path = role_id(use_of.scope.subscription_id(), use_of.role);
+        let place = Place {
+            path: &path,
+            api_version: RBAC_VERSION,
+            filter: None,
+        };
+        let definition = match arm.get::<Found<Definition>>(place).await {
+            Ok(answer) => answer.body.properties,
+            Err(error) => {
+                let told = fault(Call::Reads, &format!("GET {path}"), &error).logged;
+                self.wrong
+                    .push(format!("a role that leases use cannot be read: {told}"));
+                return;
+            }
+        };
+        let name = printable(&definition.role_name);
+        let wanted: Vec<&str> = use_of.data_actions.iter().map(BlobAction::as_str).collect();
+        let wrong = if wanted.is_empty() {
+            definition
+                .gives_roles()
+                .map(|way| format!("it allows `{way}`"))
+        } else {
+            let (beyond, lacks) = (definition.beyond(&wanted), definition.lacks(&wanted));
+            (!beyond.is_empty() || !lacks.is_empty())
+                .then(|| format!("it allows {beyond:?} beside what is needed, and lacks {lacks:?}"))
+        };
+        match wrong {
+            None => self
+                .well
+                .push(format!("role `{name}` is what it is used for")),
+            Some(why) => self.wrong.push(format!(
+                "role `{name}` ({}) cannot be granted on {}: {why}",
+                use_of.role, use_of.scope
+            )),
+        }
+    }
+
+    /// PIM's settings of a role on a scope, as far as they are about those who assign.
+    async fn settings(&mut self, target: &AzureTarget, arm: &Arm, use_of: &RoleUse) {
+        let path = format!(
+            "{}/providers/Microsoft.Authorization/roleManagementPolicyAssignments",
+            use_of.scope
+        );
+        let wanted = role_id(use_of.scope.subscription_id(), use_of.role);
+        let filter = format!("roleDefinitionId eq '{wanted}'");
+        let place = Place {
+            path: &path,
+            api_version: PIM_VERSION,
+            filter: Some(&filter),
+        };
+        let listed = match arm.list::<Found<PolicyAssignment>>(place).await {
+            Ok(listed) => listed,
+            Err(error) => {
+                let told = fault(Call::Reads, "GET PIM's settings", &error).logged;
+                self.wrong.push(format!(
+                    "PIM's settings on {} cannot be read: {told}; without a licence for PIM take \
+                     `mode = \"rbac\"`",
+                    use_of.scope
+                ));
+                return;
+            }
+        };
+        let rules = listed
+            .into_iter()
+            .filter(|found| role(&found.properties.role_definition_id) == Ok(use_of.role))
+            .flat_map(|found| found.properties.effective_rules);
+        for wrong in rules.filter_map(|rule| hindrance(target, &rule)) {
+            let (role, scope) = (use_of.role, &use_of.scope);
+            self.wrong
+                .push(format!("PIM's settings of role {role} on {scope}: {wrong}"));
+        }
+    }
+
+    async fn slots(&mut self, target: &AzureTarget, arm: &Arm, installation: &InstallationName) {
+        let look = Look {
+            arm,
+            installation,
+            subscription: target.subscription,
+            mode: target.mode,
+        };
+        let mut bare = 0_u32;
+        for (name, slot) in &target.slots {
+            match look.at(slot.object_id, &BTreeSet::new()).await {
+                Ok(seen) => {
+                    let strange = strange(&seen);
+                    bare += u32::from(strange.is_empty());
+                    self.wrong.extend(strange.into_iter().map(|what| {
+                        format!(
+                            "slot `{name}` has {what}, which Jitney did not give it: it carries no \
+                             lease until that is removed"
+                        )
+                    }));
+                }
+                Err(error) => {
+                    let told = fault(Call::Reads, "GET what a slot has", &error).logged;
+                    self.wrong
+                        .push(format!("slot `{name}` cannot be looked at: {told}"));
+                }
+            }
+        }
+        self.well
+            .push(format!("{bare} slots have nothing that is not a lease's"));
+    }
+}
+
+fn strange(seen: &Seen) -> Vec<String> {
+    let standing = seen.standing.iter().filter(|it| it.handle.is_none());
+    standing
+        .map(|it| format!("role {} on {}", it.role, it.scope))
+        .chain(seen.above.iter().map(|id| printable(id)))
+        .collect()
+}
+
+/// What a rule of PIM keeps the broker from.
+fn hindrance(target: &AzureTarget, rule: &Rule) -> Option<String> {
+    let longest =
+        target.max_lease_seconds + target.elevate_deadline_seconds + ASSIGNMENT_MARGIN_SECONDS;
+    match rule.id.as_str() {
+        "Enablement_Admin_Assignment" => {
+            let enabled = rule.enabled_rules.as_deref().unwrap_or_default();
+            enabled
+                .iter()
+                .any(|name| name == "MultiFactorAuthentication")
+                .then(|| {
+                    "`Enablement_Admin_Assignment` demands `MultiFactorAuthentication` of whoever \
+                     assigns, which no broker has: take it out"
+                        .to_owned()
+                })
+        }
+        "Expiration_Admin_Assignment" => {
+            let text = rule.maximum_duration.as_deref()?;
+            let most = seconds(text)?;
+            (most < i64::from(longest)).then(|| {
+                format!(
+                    "`Expiration_Admin_Assignment` allows `{}`, and the longest lease needs {longest} \
+                     s: raise it, or set `max_lease_seconds`",
+                    printable(text)
+                )
+            })
+        }
+        _ => None,
+    }
+}
+
+/// A duration as Azure writes it: `P90D`, `PT8H`.
+fn seconds(text: &str) -> Option<i64> {
+    let span = text.parse::<jiff::Span>().ok()?;
+    let duration = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours());
+    duration.ok().map(|duration| duration.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use serde_json::json;
+
+    fn target() -> AzureTarget {
+        serde_json::from_value(json!({
+            "tenant": "11111111-0000-4000-8000-000000000001",
+            "subscription": "aaaaaaaa-0000-4000-8000-000000000001",
+            "credentials": { "from": "managed-identity" },
+            "max_lease_seconds": 3600,
+            "slots": { "a": {
+                "client_id": "cccccccc-0000-4000-8000-000000000001",
+                "object_id": "eeeeeeee-0000-4000-8000-000000000001", "carries": "blobs",
+            } },
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn what_would_keep_the_broker_from_assigning_is_told() {
+        let rule = |value| serde_json::from_value::<Rule>(value).unwrap();
+        let of = |value| hindrance(&target(), &rule(value)).is_some();
+        let enablement =
+            |rules| json!({ "id": "Enablement_Admin_Assignment", "enabledRules": rules });
+        assert!(of(enablement(json!([
+            "MultiFactorAuthentication",
+            "Justification"
+        ]))));
+        assert!(!of(enablement(json!(["Justification", "Ticketing"]))));
+        let expiration =
+            |most| json!({ "id": "Expiration_Admin_Assignment", "maximumDuration": most });
+        assert!(!of(expiration("P90D")) && !of(expiration("PT2H")));
+        assert!(of(expiration("PT1H")) && of(expiration("PT15M")));
+        // Of those who activate for themselves: no workload does.
+        let other = json!({ "id": "Enablement_EndUser_Assignment",
+                            "enabledRules": ["MultiFactorAuthentication"] });
+        assert!(!of(other));
+    }
+
+    #[test]
+    fn a_role_is_used_where_a_lease_would_give_it() {
+        let container = "/subscriptions/aaaaaaaa-0000-4000-8000-000000000001/resourceGroups/a\
+                         /providers/Microsoft.Storage/storageAccounts/a/blobServices/default\
+                         /containers/abc";
+        let resource = |native_id: &str, via: Option<&str>| -> Resource {
+            serde_json::from_value(json!({
+                "target": "acme", "native_id": native_id, "via": via, "tier": "high", "owner": "o",
+            }))
+            .unwrap()
+        };
+        let action = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read";
+        let catalogue: Catalogue = serde_json::from_value(json!({ "object-storage:read": {
+            "summary": "s", "tier": "low", "path": "optional", "persists": false,
+            "clouds": { "azure": { "terms": {
+                "kind": "blobs", "role": "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1",
+                "data_actions": [action],
+            } } },
+        } }))
+        .unwrap();
+        let group = "/subscriptions/aaaaaaaa-0000-4000-8000-000000000001/resourceGroups/a";
+        let role = "b24988ac-6180-42a0-ab88-20f7382dd24c";
+        let (blobs, whole) = (resource(container, None), resource(group, Some(role)));
+        let uses = uses(&target(), &[&blobs, &whole], &catalogue);
+        let seen: Vec<_> = uses
+            .iter()
+            .map(|it| (it.role.to_string(), it.data_actions.len()))
+            .collect();
+        assert_eq!(seen.len(), 2);
+        assert!(seen.contains(&(role.to_owned(), 0)));
+    }
+}

@@ -1,0 +1,18 @@
+//! Leases on Azure, against our own strict sandbox: the laws in both modes, and what Azure alone
+//! has: a floor, an answer that proves nothing, and identities that carry one lease after another.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod estate;
+mod examining;
+mod giving;
+mod issuer;
+mod job;
+mod laws;
+mod stage;
+mod steps;
+mod taking;
