@@ -45,7 +45,12 @@ impl SignAssertion for Issuer {
     fn sign(&self, subject: &str, lives: Duration) -> Result<Assertion, CannotSign> {
         let signed = self
             .0
-            .assertion(subject, AUDIENCE, SystemClock.now(), lives);
-        Assertion::of(signed.map_err(|error| CannotSign(error.to_string()))?)
+            .assertion(subject, AUDIENCE, SystemClock.now(), lives)
+            .map_err(|error| CannotSign(error.to_string()))?;
+        Ok(Assertion {
+            text: signed.text.to_string(),
+            expires_at: signed.expires_at,
+            id: signed.id,
+        })
     }
 }
