@@ -1,9 +1,16 @@
-//! The broker as an issuer: two public documents, and nothing of it where none is configured.
+//! The broker as an issuer: two public documents, a cloud that believes by them, and nothing of it
+//! where none is configured.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use jitney_identity::assertions::{AssertionIssuer, AssertionKey};
+use jitney_broker::SystemClock;
+use jitney_core::time::Clock as _;
+use jitney_identity::assertions::{Assertion, AssertionIssuer, AssertionKey};
+use jitney_sandbox::azure::estate::{App, EXCHANGE_AUDIENCE, Estate};
+use jitney_sandbox::azure::{AzureOptions, AzureSandbox};
 use serde_json::Value;
+use uuid::{Uuid, uuid};
 
 use crate::world::{World, read};
 
@@ -12,24 +19,31 @@ const DOCUMENTS: [&str; 2] = [
     "/.well-known/openid-configuration",
     "/.well-known/jwks.json",
 ];
+const SLOT: Uuid = uuid!("aaaaaaaa-0000-4000-8000-000000000001");
+const CLIENT: Uuid = uuid!("bbbbbbbb-0000-4000-8000-000000000001");
 
-async fn world() -> World {
-    let mut world = World::start().await;
+fn pem() -> Vec<u8> {
+    AssertionKey::generate_pem().unwrap().as_bytes().to_vec()
+}
+
+fn issuer(url: &str, signing: &[u8], others: &[&[u8]]) -> Arc<AssertionIssuer> {
+    let key = |pem: &[u8]| AssertionKey::from_pem(pem).unwrap();
+    let others = others.iter().map(|pem| key(pem)).collect();
+    Arc::new(AssertionIssuer::new(url, key(signing), others).unwrap())
+}
+
+/// Starts the broker anew, as this issuer.
+async fn restart_as(world: &mut World, issuer: &Arc<AssertionIssuer>) {
     world.broker.take().unwrap().kill().await;
-    let key = || {
-        let pem = AssertionKey::generate_pem().unwrap();
-        AssertionKey::from_pem(pem.as_bytes()).unwrap()
-    };
-    let issuer = AssertionIssuer::new(URL, key(), vec![key()]).unwrap();
-    world.own_issuer = Some(Arc::new(issuer));
+    world.own_issuer = Some(Arc::clone(issuer));
     world.restart().await;
-    world
 }
 
 #[tokio::test]
 async fn whoever_asks_gets_the_documents_and_may_keep_them_for_a_while() {
-    let world = world().await;
-    let issuer = world.own_issuer.clone().unwrap();
+    let mut world = World::start().await;
+    let issuer = issuer(URL, &pem(), &[&pem()]);
+    restart_as(&mut world, &issuer).await;
     for (path, document) in DOCUMENTS
         .into_iter()
         .zip([issuer.discovery(), issuer.key_set()])
@@ -60,4 +74,73 @@ async fn a_broker_that_is_no_issuer_publishes_nothing() {
         let nothing = read(world.raw("GET", path)).await;
         assert_eq!((nothing.status, nothing.problem()), (404, "not_found"));
     }
+}
+
+fn assertion(issuer: &AssertionIssuer, subject: &str) -> Assertion {
+    let lives = Duration::from_secs(300);
+    let signed = issuer.assertion(subject, EXCHANGE_AUDIENCE, SystemClock.now(), lives);
+    signed.unwrap()
+}
+
+/// A slot's application that trusts an issuer, as `deploy/terraform/azure` makes it.
+async fn azure(issuer: &str) -> (AzureSandbox, reqwest::Client) {
+    let app = App::new(CLIENT, SLOT, "pool-1").trusts(issuer, "jitney:slot:pool-1");
+    let options = AzureOptions::new(Estate::default().app(app));
+    let azure = AzureSandbox::start(options).await.unwrap();
+    let authority = reqwest::Certificate::from_pem(azure.authority_pem().as_bytes()).unwrap();
+    let client = reqwest::Client::builder().no_proxy();
+    let client = client.tls_certs_only([authority]).build().unwrap();
+    (azure, client)
+}
+
+/// What Entra answers to whoever shows this: a status, and its code for a refusal.
+async fn exchanged(
+    (azure, client): &(AzureSandbox, reqwest::Client),
+    shown: &Assertion,
+) -> (u16, u64) {
+    let url = format!("{}/{}/oauth2/v2.0/token", azure.url(), azure.tenant_id());
+    let answer = read(client.post(url).form(&[
+        ("grant_type", "client_credentials"),
+        ("client_id", &CLIENT.to_string()),
+        (
+            "client_assertion_type",
+            "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+        ),
+        ("client_assertion", &shown.text),
+        ("scope", "https://management.azure.com/.default"),
+    ]))
+    .await;
+    let code = answer.body["error_codes"][0].as_u64();
+    (answer.status, code.unwrap_or_default())
+}
+
+#[tokio::test]
+async fn azure_believes_what_the_broker_signs_all_through_a_rotation() {
+    let mut world = World::start().await;
+    let url = world.url.clone();
+    world.listen = url.strip_prefix("http://").unwrap().parse().unwrap();
+    let (first, second, stranger) = (pem(), pem(), pem());
+    let before = issuer(&url, &first, &[&second]);
+    restart_as(&mut world, &before).await;
+    let azure = azure(&url).await;
+    let early = assertion(&before, "jitney:slot:pool-1");
+    assert_eq!(exchanged(&azure, &early).await, (200, 0));
+    let tokens = azure.0.tokens();
+    assert_eq!(tokens[0].assertion_id.as_ref(), Some(&early.id));
+
+    // Entra keeps keys for a day and knows the second one already.
+    let after = issuer(&url, &second, &[&first]);
+    restart_as(&mut world, &after).await;
+    let late = assertion(&after, "jitney:slot:pool-1");
+    for shown in [&early, &late] {
+        assert_eq!(exchanged(&azure, shown).await, (200, 0));
+    }
+
+    for other in ["jitney:slot:pool-2", "jitney:broker"] {
+        let another = assertion(&after, other);
+        assert_eq!(exchanged(&azure, &another).await, (400, 700_213), "{other}");
+    }
+    let unpublished = issuer(&url, &stranger, &[]);
+    let forged = assertion(&unpublished, "jitney:slot:pool-1");
+    assert_eq!(exchanged(&azure, &forged).await, (401, 700_027));
 }

@@ -1,6 +1,7 @@
 //! What every case needs: a broker, its ledger, a CI issuer, a cloud, and a job with a key.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -156,6 +157,8 @@ pub struct World {
     pub clock: Arc<AheadClock>,
     /// Where the broker tells alarms.
     pub alarms_at: Option<String>,
+    /// Where the broker listens.
+    pub listen: SocketAddr,
     /// The broker as an issuer.
     pub own_issuer: Option<Arc<AssertionIssuer>>,
     /// Whether the broker hears webhooks.
@@ -179,6 +182,7 @@ impl World {
             watch: Arc::default(),
             clock: Arc::default(),
             alarms_at: None,
+            listen: ([127, 0, 0, 1], 0).into(),
             own_issuer: None,
             hears_hooks: true,
             directory: tempfile::tempdir().unwrap(),
@@ -200,7 +204,7 @@ impl World {
             core: self.core(&metrics),
             verifier: self.verifier(),
             audit_key: SigningKey::from_seed("jitney.test/audit", &[7; 32]).unwrap(),
-            listen: "127.0.0.1:0".parse().unwrap(),
+            listen: self.listen,
             tls,
             public_url: None,
             issuer: self.own_issuer.clone(),

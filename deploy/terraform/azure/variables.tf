@@ -30,8 +30,8 @@ variable "blob_slots" {
   default     = 20
 
   validation {
-    condition     = var.blob_slots >= 0 && var.blob_slots <= 400
-    error_message = "Expected 0 to 400."
+    condition     = var.blob_slots >= 0 && var.blob_slots <= 96
+    error_message = "Expected 0 to 96: the condition on the broker's right names every slot, and Azure takes 8 KB."
   }
 }
 
@@ -41,8 +41,8 @@ variable "role_slots" {
   default     = 0
 
   validation {
-    condition     = var.role_slots >= 0 && var.role_slots <= 100
-    error_message = "Expected 0 to 100."
+    condition     = var.role_slots >= 0 && var.role_slots <= 96
+    error_message = "Expected 0 to 96."
   }
 }
 
