@@ -9,10 +9,10 @@ use jitney_api::admin::StatusView;
 use jitney_api::paths;
 use jitney_aws::{Examination, Identities, examine};
 use jitney_broker::SystemClock;
-use jitney_identity::assertions::AssertionIssuer;
 use jitney_ledger_postgres::posture;
 
 use crate::arguments::ConfigurationFile;
+use crate::commands::published::{self, Published};
 use crate::configuration::{self, CloudTarget, Configuration, LedgerSection};
 use crate::failure::{Failure, UNWELL};
 use crate::ledgers::LedgerToRead;
@@ -78,6 +78,7 @@ pub async fn doctor(file: ConfigurationFile) -> Result<u8, Failure> {
     let name = configuration.file.display().to_string();
     report.line("configuration", &Finding::Well(name))?;
     look_at_files(&configuration, &mut report)?;
+    look_at_own_issuer(&configuration, &mut report).await?;
     report.line("ledger", &ledger(&configuration).await)?;
     for (name, target) in &configuration.targets {
         let CloudTarget::Aws(account) = target;
@@ -98,10 +99,6 @@ fn look_at_files(configuration: &Configuration, report: &mut Report) -> Result<(
     let read = keys::read(&configuration.keys, &configuration.installation);
     let told = |_| "both are there, for their owner alone".to_owned();
     report.line("keys", &Finding::of(read, told))?;
-    if let Some(issuer) = &configuration.issuer {
-        let told = |issuer: AssertionIssuer| format!("it signs as `{}`", issuer.url());
-        report.line("own issuer", &Finding::of(keys::issuer(issuer), told))?;
-    }
     let secrets = [
         (
             "TLS key",
@@ -141,6 +138,28 @@ fn look_at_files(configuration: &Configuration, report: &mut Report) -> Result<(
         "issuers",
         &Finding::of(wiring::check_issuers(configuration), told),
     )
+}
+
+/// The broker as an issuer, if it is one: its keys, and what clouds find of it.
+async fn look_at_own_issuer(
+    configuration: &Configuration,
+    report: &mut Report,
+) -> Result<(), Failure> {
+    let Some(section) = &configuration.issuer else {
+        return Ok(());
+    };
+    let finding = match keys::issuer(section) {
+        Err(failure) => Finding::Wrong(failure.to_string()),
+        Ok(issuer) => match published::look(&issuer).await {
+            Published::AsHere => Finding::Well(format!("clouds find `{}`", issuer.url())),
+            Published::Otherwise(url) => Finding::Wrong(format!(
+                "`{url}` is not what this broker publishes, and clouds refuse what it signs: copy \
+                 it there anew, or restart the broker that serves it"
+            )),
+            Published::Unasked(why) => Finding::NotLookedAt(format!("{why}; clouds must reach it")),
+        },
+    };
+    report.line("own issuer", &finding)
 }
 
 /// The ledger as it stands there. Whoever can write it can forget leases.

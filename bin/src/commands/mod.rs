@@ -8,6 +8,7 @@ pub mod keys;
 pub mod lease;
 pub mod ledger;
 pub mod operate;
+pub mod published;
 pub mod run;
 pub mod sandbox;
 pub mod serve;
