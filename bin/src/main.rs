@@ -8,6 +8,7 @@ mod keys;
 mod ledgers;
 mod logging;
 mod operators;
+mod signing;
 mod terminal;
 mod wiring;
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jitney_aws::{AwsAdapter, AwsTarget, Identities};
+use jitney_azure::{AzureAdapter, AzureTarget};
 use jitney_broker::{Alarms, BrokerOptions, Hooks, MeasuredLedger, Metrics, SystemClock, Tls};
 use jitney_core::adapter::Adapter;
 use jitney_core::books::Books;
@@ -26,6 +27,7 @@ use crate::configuration::{
 use crate::failure::Failure;
 use crate::keys;
 use crate::ledgers;
+use crate::signing::OwnIssuer;
 
 /// Everything a broker is made of. Nothing is called yet, neither cloud nor issuer.
 pub async fn wire(configuration: &Configuration) -> Result<BrokerOptions, Failure> {
@@ -42,14 +44,11 @@ pub async fn wire_as(
 ) -> Result<BrokerOptions, Failure> {
     let mut adapters = BTreeMap::<TargetName, Arc<dyn Adapter>>::new();
     for (name, target) in &configuration.targets {
-        let CloudTarget::Aws(account) = target;
-        let installation = configuration.installation.clone();
-        let identities = identities(account)?;
-        let clock = Arc::new(SystemClock);
-        let account = (**account).clone();
-        let adapter = AwsAdapter::new(name.clone(), account, installation, &identities, clock)
-            .map_err(|error| Failure::internal(&error))?;
-        adapters.insert(name.clone(), Arc::new(adapter));
+        let adapter = match target {
+            CloudTarget::Aws(account) => aws(configuration, name, account, &identities(account)?)?,
+            CloudTarget::Azure(subscription) => azure(configuration, name, subscription)?,
+        };
+        adapters.insert(name.clone(), adapter);
     }
     let (catalogue, policies) = policies(configuration)?;
     let keys = keys::read(&configuration.keys, &configuration.installation)?;
@@ -85,6 +84,61 @@ pub async fn wire_as(
         metrics_listen: configuration.metrics.listen,
         admin_socket: Some(configuration.admin_socket.clone()),
         lane_pause: core::time::Duration::from_millis(broker.lane_pause_milliseconds.into()),
+    })
+}
+
+fn aws(
+    configuration: &Configuration,
+    name: &TargetName,
+    account: &AwsTarget,
+    identities: &Identities,
+) -> Result<Arc<dyn Adapter>, Failure> {
+    let (installation, clock) = (configuration.installation.clone(), Arc::new(SystemClock));
+    let adapter = AwsAdapter::new(
+        name.clone(),
+        account.clone(),
+        installation,
+        identities,
+        clock,
+    );
+    Ok(Arc::new(
+        adapter.map_err(|error| Failure::internal(&error))?,
+    ))
+}
+
+fn azure(
+    configuration: &Configuration,
+    name: &TargetName,
+    subscription: &AzureTarget,
+) -> Result<Arc<dyn Adapter>, Failure> {
+    let identities = azure_identities(configuration, name, subscription)?;
+    let (installation, clock) = (configuration.installation.clone(), Arc::new(SystemClock));
+    let adapter = AzureAdapter::new(
+        name.clone(),
+        subscription.clone(),
+        installation,
+        identities,
+        clock,
+    );
+    Ok(Arc::new(
+        adapter.map_err(|error| Failure::internal(&error))?,
+    ))
+}
+
+/// With whose credentials Azure is called, and who speaks for the slots there.
+pub fn azure_identities(
+    configuration: &Configuration,
+    name: &TargetName,
+    subscription: &AzureTarget,
+) -> Result<jitney_azure::Identities, Failure> {
+    let issuer = own_issuer(configuration)?.ok_or_else(|| {
+        let told = format!("target `{name}` is on Azure and needs `[issuer]`");
+        Failure::configuration("no_own_issuer", told)
+    })?;
+    let identities = jitney_azure::Identities::of(subscription, Arc::new(OwnIssuer(issuer)));
+    identities.map_err(|error| {
+        let told = format!("target `{name}`: {error}");
+        Failure::configuration("azure_unconnected", told)
     })
 }
 
@@ -164,6 +218,11 @@ fn own_issuer(configuration: &Configuration) -> Result<Option<Arc<AssertionIssue
 /// Says whether the policies load.
 pub fn check_policies(configuration: &Configuration) -> Result<(), Failure> {
     policies(configuration).map(drop)
+}
+
+/// The catalogue, with the operator's additions.
+pub fn catalogue_of(configuration: &Configuration) -> Result<Catalogue, Failure> {
+    policies(configuration).map(|(catalogue, _)| catalogue)
 }
 
 /// Says whether the issuers hold together. None is called.

@@ -20,6 +20,7 @@ const MAY_KNOW: &[(&str, &str)] = &[
     ("jitney-api", ""),
     ("jitney-sandbox", ""),
     ("jitney-aws", "core"),
+    ("jitney-azure", "core"),
     ("jitney-ledger-postgres", "core"),
     ("jitney-ledger-spool", "core"),
     ("jitney-ledger-sqlite", "core"),
@@ -33,8 +34,8 @@ const MAY_KNOW: &[(&str, &str)] = &[
     ),
     (
         "jitney",
-        "api aws broker client core demo identity ledger-postgres ledger-spool ledger-sqlite \
-         policies sandbox",
+        "api aws azure broker client core demo identity ledger-postgres ledger-spool \
+         ledger-sqlite policies sandbox",
     ),
     (
         "jitney-integration-tests",

@@ -1,30 +1,23 @@
 //! `jitney doctor`: looks at everything an operator can have set up wrongly, one line each, with
 //! what to change. What cannot be looked at is said, and is not taken for well.
 
+mod targets;
+
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-use std::sync::Arc;
 
 use jitney_api::admin::StatusView;
 use jitney_api::paths;
-use jitney_aws::{Examination, Identities, examine};
-use jitney_broker::SystemClock;
 use jitney_ledger_postgres::posture;
 
 use crate::arguments::ConfigurationFile;
 use crate::commands::published::{self, Published};
-use crate::configuration::{self, CloudTarget, Configuration, LedgerSection};
+use crate::configuration::{self, Configuration, LedgerSection};
 use crate::failure::{Failure, UNWELL};
 use crate::ledgers::LedgerToRead;
 use crate::operators::Operators;
 use crate::terminal::{inline, say};
 use crate::{keys, wiring};
-
-/// A clock that is further off than this makes lost calls land when nobody expects them: nothing is
-/// minted then.
-const SKEW_SECONDS_MAX: u64 = 60;
-/// A clock that is further off than this should be looked after.
-const SKEW_SECONDS_WELL: u64 = 5;
 
 /// What was found in one place.
 enum Finding {
@@ -80,17 +73,7 @@ pub async fn doctor(file: ConfigurationFile) -> Result<u8, Failure> {
     look_at_files(&configuration, &mut report)?;
     look_at_own_issuer(&configuration, &mut report).await?;
     report.line("ledger", &ledger(&configuration).await)?;
-    for (name, target) in &configuration.targets {
-        let CloudTarget::Aws(account) = target;
-        let place = format!("target {name}");
-        match Identities::of(account) {
-            Err(error) => report.line(&place, &Finding::Wrong(error.to_string()))?,
-            Ok(identities) => {
-                let found = examine(account, &identities, Arc::new(SystemClock)).await;
-                look_at_target(&place, &found, &mut report)?;
-            }
-        }
-    }
+    targets::look(&configuration, &mut report).await?;
     look_at_broker(&configuration, &mut report).await?;
     Ok(if report.wrong == 0 { 0 } else { UNWELL })
 }
@@ -203,31 +186,6 @@ fn open_to_others(path: &Path) -> Option<String> {
             mode & 0o777
         )
     })
-}
-
-fn look_at_target(place: &str, found: &Examination, report: &mut Report) -> Result<(), Failure> {
-    for (role, who) in [("granter", &found.granter), ("revoker", &found.revoker)] {
-        let finding = match who {
-            Ok(arn) => Finding::Well(format!("{role} is `{arn}`")),
-            Err(why) => Finding::Wrong(format!(
-                "the {role} is not known to AWS, or is the wrong one: {why}; look at the target's \
-                 `credentials`"
-            )),
-        };
-        report.line(place, &finding)?;
-    }
-    let finding = match found.skew.map(|skew| skew.as_secs()) {
-        None => Finding::NotLookedAt("clock: AWS did not answer".to_owned()),
-        Some(seconds) if seconds > SKEW_SECONDS_MAX => Finding::Wrong(format!(
-            "clock: {seconds} s from AWS's, and beyond {SKEW_SECONDS_MAX} s nothing is granted: \
-             set up NTP"
-        )),
-        Some(seconds) if seconds > SKEW_SECONDS_WELL => Finding::Wrong(format!(
-            "clock: {seconds} s from AWS's; tokens and proofs will be refused soon: set up NTP"
-        )),
-        Some(_) => Finding::Well("clock: as AWS's".to_owned()),
-    };
-    report.line(place, &finding)
 }
 
 async fn look_at_broker(configuration: &Configuration, report: &mut Report) -> Result<(), Failure> {

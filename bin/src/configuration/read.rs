@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use config::{Config, Environment, File, FileFormat, Map};
+use jitney_azure::AzureTarget;
 use jitney_core::id::TargetName;
 use jitney_identity::IssuerConfig;
 use serde::de::DeserializeOwned;
@@ -145,6 +146,13 @@ fn checked(
     let mut targets = BTreeMap::new();
     for (name, value) in written.targets {
         let target = target(file, &name, value)?;
+        if matches!(target, CloudTarget::Azure(_)) && written.issuer.is_none() {
+            let wrong = format!(
+                "is missing: target `{name}` is on Azure, whose slots are known by tokens of the \
+                 broker's own; add `[issuer]`"
+            );
+            return Err(about(file, "issuer", &wrong));
+        }
         targets.insert(name, target);
     }
     for (name, resource) in &written.resources {
@@ -231,11 +239,16 @@ fn target(file: &Path, name: &TargetName, mut value: Value) -> Result<CloudTarge
             about(
                 file,
                 &format!("{section}.cloud"),
-                "is missing: expected `aws`",
+                "is missing: expected `aws` or `azure`",
             )
         })?;
     match cloud.as_str() {
         Some("aws") => Ok(CloudTarget::Aws(Box::new(typed(file, &section, value)?))),
+        Some("azure") => {
+            let target: AzureTarget = typed(file, &section, value)?;
+            let folder = file.parent().unwrap_or_else(|| Path::new(""));
+            Ok(CloudTarget::Azure(Box::new(target.below(folder))))
+        }
         other => {
             let seen = other.map_or_else(|| cloud.to_string(), str::to_owned);
             let meant = nearest(&seen, CloudTarget::CLOUDS).unwrap_or("aws");

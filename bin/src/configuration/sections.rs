@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use jitney_aws::AwsTarget;
+use jitney_azure::AzureTarget;
 use jitney_core::catalogue::Resource;
 use jitney_core::id::{CloudName, InstallationName, ResourceName, TargetName};
 use jitney_core::usecase::Limits;
@@ -194,16 +195,19 @@ pub struct PoliciesSection {
 pub enum CloudTarget {
     /// An AWS account.
     Aws(Box<AwsTarget>),
+    /// An Azure subscription.
+    Azure(Box<AzureTarget>),
 }
 
 impl CloudTarget {
     /// The clouds that targets can be in.
-    pub(super) const CLOUDS: &'static [&'static str] = &["aws"];
+    pub(super) const CLOUDS: &'static [&'static str] = &["aws", "azure"];
 
     /// The name of its cloud.
     pub const fn cloud(&self) -> &'static str {
         match self {
             Self::Aws(_) => "aws",
+            Self::Azure(_) => "azure",
         }
     }
 

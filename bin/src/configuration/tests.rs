@@ -4,7 +4,7 @@
 
 use std::fs;
 
-use super::{Configuration, LedgerSection, read};
+use super::{CloudTarget, Configuration, LedgerSection, read};
 use crate::failure::Failure;
 
 const EXAMPLE: &str = include_str!("../../../examples/jitney.toml");
@@ -42,6 +42,42 @@ fn the_example_is_a_configuration() {
     assert_eq!(configuration.spool.path, folder.join("jitney.db-spool"));
     assert_eq!(configuration.spool.bytes, 16 * 1024 * 1024);
     assert_eq!(configuration.policies.directory, folder.join("policies"));
+}
+
+#[test]
+fn the_example_for_azure_is_a_configuration() {
+    let text = include_str!("../../../examples/azure.toml");
+    let configuration = judge(text).unwrap();
+    let clouds: Vec<_> = configuration
+        .targets
+        .values()
+        .map(CloudTarget::cloud)
+        .collect();
+    assert_eq!(clouds, ["azure"]);
+    // Slots are known by tokens of the broker's own.
+    let alone = text.replacen("[issuer]", "[unused]", 1);
+    assert!(judge(&alone).unwrap_err().to_string().contains("unused"));
+    let (before, rest) = text.split_once("[issuer]").unwrap();
+    let (_, after) = rest.split_once("\n\n").unwrap();
+    let missing = judge(&format!("{before}{after}")).unwrap_err().to_string();
+    assert!(missing.contains("`issuer` is missing"), "{missing}");
+    for (from, to, told) in [
+        (
+            "mode = \"pim\"",
+            "mode = \"pimm\"",
+            "`targets.acme-azure.mode`",
+        ),
+        ("carries = \"blobs\"", "carries = \"all\"", "carries"),
+        (
+            "tenant = ",
+            "tenent = ",
+            "did you mean `targets.acme-azure.tenant`",
+        ),
+    ] {
+        assert!(text.contains(from), "{from}");
+        let told_is = judge(&text.replacen(from, to, 1)).unwrap_err().to_string();
+        assert!(told_is.contains(told), "{told_is}");
+    }
 }
 
 #[test]

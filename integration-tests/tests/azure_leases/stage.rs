@@ -20,6 +20,7 @@ use jitney_integration_tests::adapter_laws::{
 };
 use jitney_ledger_sqlite::{SqliteLedger, SqliteOptions};
 use jitney_sandbox::FaultKind;
+use jitney_sandbox::azure::estate::{Estate, PolicyRules};
 use jitney_sandbox::azure::{AzureOptions, AzureSandbox, RateLimits, Settings};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -87,10 +88,23 @@ pub fn principal() -> Principal {
 
 impl AzureStage {
     pub async fn new(mode: Mode) -> Self {
+        Self::in_estate(mode, |estate| estate).await
+    }
+
+    /// A stage with PIM on whose container the writer's role has these rules.
+    pub async fn with_policy(rules: PolicyRules) -> Self {
+        let place = container(CONTAINER);
+        Self::in_estate(Mode::Pim, |estate| {
+            estate.management_policy(&place, estate::WRITER, rules)
+        })
+        .await
+    }
+
+    async fn in_estate(mode: Mode, change: impl FnOnce(Estate) -> Estate) -> Self {
         let issuer = Issuer::start().await;
         let sandbox = AzureSandbox::start(AzureOptions {
             limits: RateLimits::unlimited(),
-            ..AzureOptions::new(estate::of(issuer.url()))
+            ..AzureOptions::new(change(estate::of(issuer.url())))
         });
         let sandbox = Arc::new(sandbox.await.unwrap());
         let clock = set_on_with(&sandbox);
