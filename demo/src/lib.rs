@@ -5,6 +5,7 @@
 //! the [`story`]: each step says what was promised and what the cloud really answered. Nothing is
 //! staged: the client, the broker, the adapter and AWS's own SDK are the ones a pipeline uses.
 
+mod clock;
 mod estate;
 mod hands;
 mod report;

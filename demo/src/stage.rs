@@ -1,6 +1,7 @@
-//! The stage: a cloud, a CI and a broker on loopback, each as it would be in an estate.
+//! The stage: three clouds, a CI and a broker on loopback, each as it would be in an estate.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,42 +9,60 @@ use std::time::Duration;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use jitney_aws::{AwsAdapter, AwsTarget, Identities};
+use jitney_azure::{
+    AUDIENCE as EXCHANGE, Assertion, AzureAdapter, AzureTarget, CannotSign, SignAssertion,
+};
 use jitney_broker::{Broker, BrokerOptions, Hooks, RunningBroker, SystemClock};
 use jitney_client::{Client, Environment, TokenSource};
 use jitney_core::adapter::Adapter;
 use jitney_core::audit::{SEED_LENGTH, SigningKey, VerifierKey};
 use jitney_core::books::Books;
-use jitney_core::catalogue::{Inventory, Resource};
+use jitney_core::catalogue::{Inventory, Resource, Tier};
 use jitney_core::handle::StampKey;
-use jitney_core::id::{InstallationName, ResourceName, TargetName};
+use jitney_core::id::{InstallationName, TargetName};
 use jitney_core::pulse::Pulse;
 use jitney_core::reconcile::Lanes;
-use jitney_core::time::Clock;
+use jitney_core::time::Clock as _;
 use jitney_core::usecase::{Core, Limits, Slots};
+use jitney_identity::assertions::{AssertionIssuer, AssertionKey};
 use jitney_identity::{IssuerConfig, Issuers, Verifier};
 use jitney_ledger_sqlite::{SqliteLedger, SqliteOptions};
 use jitney_policies::{CedarPolicies, SourceFile, Sources};
+use jitney_sandbox::azure::Settings;
 use jitney_sandbox::ci::{CiIssuer, CiOptions, GithubJob, RunningJob};
-use jitney_sandbox::{AwsOptions, AwsSandbox};
+use jitney_sandbox::{AwsOptions, AwsSandbox, AzureOptions, AzureSandbox};
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use crate::estate::aws::{ACCOUNT, BUCKET, REGION, ROLE, estate};
+use crate::clock::DemoClock;
+use crate::estate::{aws, azure};
 
 /// How the broker is called in the tokens of this story.
 pub const AUDIENCE: &str = "https://jitney.acme.example";
-/// How long IAM takes to enforce what was written. AWS: a few seconds.
-const IAM_LAG_SECONDS: i64 = 1;
-/// How long the broker waits until a Deny counts as enforced.
+/// How long the clouds take to enforce what was written. AWS: a few seconds; Azure: up to ten minutes.
+const LAG_SECONDS: u32 = 1;
+/// How long the broker waits until what ends a lease counts as enforced.
 pub const SETTLE_SECONDS: u32 = 2;
 /// How long the broker waits for the cloud's answer, and when a lease without one is doubted.
 const ELEVATE_DEADLINE_SECONDS: u32 = 2;
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 /// How long a job may be silent.
 const SILENCE: Duration = Duration::from_secs(45);
+/// The targets: one for each cloud, and one more for Azure's other way.
+const AWS: &str = "acme-aws";
+const AZURE: &str = "acme-azure";
+const AZURE_PREVIEW: &str = "acme-azure-preview";
+/// The certificates by which the Azure of this story is believed.
+const AUTHORITIES: &str = "azure-ca.pem";
 const LANE_PAUSE: Duration = Duration::from_millis(200);
-/// The policy that comes with Jitney: two rules about `acme/shop`.
-const STARTER_POLICY: &str = include_str!("../../policies/starter.cedar");
+/// The policy that comes with Jitney, two rules about `acme/shop`, and one for the other clouds.
+const POLICIES: [(&str, &str); 2] = [
+    (
+        "starter.cedar",
+        include_str!("../../policies/starter.cedar"),
+    ),
+    ("elsewhere.cedar", include_str!("elsewhere.cedar")),
+];
 
 /// Why the stage could not be set.
 #[derive(Debug, thiserror::Error)]
@@ -56,23 +75,58 @@ pub fn cannot(error: impl std::fmt::Display) -> CannotStage {
 
 /// Everything the story is played with.
 pub struct Stage {
-    /// The cloud.
+    /// Amazon's cloud.
     pub cloud: AwsSandbox,
+    /// Microsoft's.
+    pub azure: AzureSandbox,
     /// The CI.
     pub ci: CiIssuer,
     directory: tempfile::TempDir,
     identities: Identities,
     seed: Zeroizing<[u8; SEED_LENGTH]>,
+    clock: Arc<DemoClock>,
+    /// Where every broker listens, also the one after a crash: Azure trusts the issuer by its URL.
+    listen: SocketAddr,
+    issuer: Arc<AssertionIssuer>,
+}
+
+/// What the broker says of its identities, signed. Signatures are checked by the real time.
+#[derive(Debug)]
+struct Signer(Arc<AssertionIssuer>);
+
+impl SignAssertion for Signer {
+    fn sign(&self, subject: &str, lives: Duration) -> Result<Assertion, CannotSign> {
+        let signed = self
+            .0
+            .assertion(subject, EXCHANGE, SystemClock.now(), lives);
+        let signed = signed.map_err(|error| CannotSign(error.to_string()))?;
+        Ok(Assertion {
+            text: signed.text.to_string(),
+            expires_at: signed.expires_at,
+            id: signed.id,
+        })
+    }
 }
 
 impl Stage {
-    /// Starts the cloud and the CI, and makes an empty directory for the ledger.
+    /// Starts the clouds and the CI, and makes an empty directory for the ledger.
     pub async fn set(ignore_deny: bool) -> Result<Self, CannotStage> {
         let (access_key_id, secret) = ("AKIADEMOJITNEYBROKER", random_hex()?);
         let cloud = AwsSandbox::start(AwsOptions {
             ignore_deny,
-            iam_lag_seconds: IAM_LAG_SECONDS,
-            ..AwsOptions::new(estate(access_key_id, &secret))
+            iam_lag_seconds: LAG_SECONDS.into(),
+            ..AwsOptions::new(aws::estate(access_key_id, &secret))
+        })
+        .await
+        .map_err(cannot)?;
+        let listen = free_address()?;
+        let issuer = own_issuer(listen)?;
+        let azure = AzureSandbox::start(AzureOptions {
+            settings: Settings {
+                effect_lag_seconds: LAG_SECONDS.into(),
+                ..Settings::default()
+            },
+            ..AzureOptions::new(azure::estate(issuer.url()))
         })
         .await
         .map_err(cannot)?;
@@ -82,13 +136,19 @@ impl Stage {
         let credentials = Credentials::new(access_key_id, secret, None, None, "demo");
         let identities = Identities::one(SharedCredentialsProvider::new(credentials));
         let directory = tempfile::tempdir().map_err(cannot)?;
+        let authorities = directory.path().join(AUTHORITIES);
+        std::fs::write(authorities, azure.authority_pem()).map_err(cannot)?;
         let seed = SigningKey::fresh_seed().map_err(cannot)?;
         Ok(Self {
             cloud,
+            azure,
             ci,
             directory,
             identities,
             seed,
+            clock: Arc::default(),
+            listen,
+            issuer,
         })
     }
 
@@ -113,10 +173,10 @@ impl Stage {
             core: self.core()?,
             verifier: self.verifier()?,
             audit_key: self.audit_key()?,
-            listen: ([127, 0, 0, 1], 0).into(),
+            listen: self.listen,
             tls: None,
             public_url: None,
-            issuer: None,
+            issuer: Some(Arc::clone(&self.issuer)),
             hooks: Hooks::default(),
             metrics: Arc::default(),
             metrics_listen: None,
@@ -128,50 +188,42 @@ impl Stage {
         .map_err(cannot)
     }
 
+    /// Lets time pass at once, for the broker and for the clouds.
+    pub fn set_on(&self, seconds: u32) {
+        self.clock.set_on(seconds);
+        self.azure.clock().advance_seconds(seconds.into());
+    }
+
     fn core(&self) -> Result<Core, CannotStage> {
         let ledger = SqliteLedger::open(&SqliteOptions::at(self.ledger_path())).map_err(cannot)?;
-        let target: TargetName = "acme-prod".parse().map_err(cannot)?;
         let installation: InstallationName = "demo".parse().map_err(cannot)?;
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let config: AwsTarget = serde_json::from_value(json!({
-            "account": ACCOUNT,
-            "region": REGION,
-            "endpoint_url": self.cloud.url(),
-            "elevate_deadline_seconds": ELEVATE_DEADLINE_SECONDS,
-            "settle_seconds": SETTLE_SECONDS,
-            "write_interval_milliseconds": 200,
-        }))
-        .map_err(cannot)?;
-        let adapter = AwsAdapter::new(
-            target.clone(),
-            config,
-            installation.clone(),
-            &self.identities,
-            Arc::clone(&clock),
-        )
-        .map_err(cannot)?;
-        let cloud = jitney_core::adapter::Elevate::cloud(&adapter).clone();
-        let adapter: Arc<dyn Adapter> = Arc::new(adapter);
+        let adapters = self.adapters(&installation)?;
+        let clouds = adapters.iter().map(|(name, adapter)| {
+            let cloud = adapter.cloud().clone();
+            (name.clone(), cloud)
+        });
         let catalogue = jitney_policies::catalogue(None).map_err(cannot)?;
         let policies = CedarPolicies::load(&Sources {
-            files: vec![SourceFile {
-                name: "starter.cedar".to_owned(),
-                text: STARTER_POLICY.to_owned(),
-            }],
+            files: POLICIES
+                .map(|(name, text)| SourceFile {
+                    name: name.to_owned(),
+                    text: text.to_owned(),
+                })
+                .into(),
             catalogue: catalogue.clone(),
             issuers: BTreeSet::from([self.ci.url()]),
-            clouds: BTreeMap::from([(target.clone(), cloud)]),
+            clouds: clouds.collect(),
         })
         .map_err(cannot)?;
         let stamp = StampKey::new(installation, self.seed.as_slice())
             .ok_or_else(|| cannot("no stamp key"))?;
         Ok(Core {
             books: Books::new(Arc::new(ledger), SILENCE),
-            adapters: BTreeMap::from([(target.clone(), adapter)]),
+            adapters,
             policy: Arc::new(policies),
-            inventory: inventory(target)?,
+            inventory: inventory()?,
             catalogue,
-            clock,
+            clock: self.clock.clone(),
             stamp,
             limits: Limits {
                 answer_within: ANSWER_WITHIN,
@@ -181,6 +233,56 @@ impl Stage {
             lanes: Lanes::of(format!("demo-{}", random_hex()?)),
             slots: Slots::default(),
         })
+    }
+
+    fn adapters(
+        &self,
+        installation: &InstallationName,
+    ) -> Result<BTreeMap<TargetName, Arc<dyn Adapter>>, CannotStage> {
+        Ok(BTreeMap::from([
+            (target(AWS)?, self.on_aws(installation.clone())?),
+            (
+                target(AZURE)?,
+                self.on_azure(AZURE, azure::PROD, installation.clone())?,
+            ),
+            (
+                target(AZURE_PREVIEW)?,
+                self.on_azure(AZURE_PREVIEW, azure::PREVIEW, installation.clone())?,
+            ),
+        ]))
+    }
+
+    fn on_aws(&self, installation: InstallationName) -> Result<Arc<dyn Adapter>, CannotStage> {
+        let config: AwsTarget = serde_json::from_value(json!({
+            "account": aws::ACCOUNT,
+            "region": aws::REGION,
+            "endpoint_url": self.cloud.url(),
+            "elevate_deadline_seconds": ELEVATE_DEADLINE_SECONDS,
+            "settle_seconds": SETTLE_SECONDS,
+            "write_interval_milliseconds": 200,
+        }))
+        .map_err(cannot)?;
+        let clock = self.clock.clone();
+        let (name, identities) = (target(AWS)?, &self.identities);
+        let adapter = AwsAdapter::new(name, config, installation, identities, clock);
+        Ok(Arc::new(adapter.map_err(cannot)?))
+    }
+
+    fn on_azure(
+        &self,
+        name: &str,
+        place: azure::Place,
+        installation: InstallationName,
+    ) -> Result<Arc<dyn Adapter>, CannotStage> {
+        let authorities = self.directory.path().join(AUTHORITIES);
+        let config = place.target(&self.azure.url(), &authorities, SETTLE_SECONDS);
+        let config: AzureTarget = serde_json::from_value(config).map_err(cannot)?;
+        let signer = Arc::new(Signer(Arc::clone(&self.issuer)));
+        let identities = jitney_azure::Identities::of(&config, signer).map_err(cannot)?;
+        let (name, clock) = (target(name)?, self.clock.clone());
+        let adapter = AzureAdapter::new(name, config, installation, identities, clock);
+        let adapter = adapter.map_err(cannot)?.timed_by(self.clock.clone());
+        Ok(Arc::new(adapter))
     }
 
     fn verifier(&self) -> Result<Verifier, CannotStage> {
@@ -236,16 +338,50 @@ pub struct Job {
     running: RunningJob,
 }
 
-fn inventory(target: TargetName) -> Result<Inventory, CannotStage> {
-    let artifacts = Resource {
-        target,
-        native_id: format!("arn:aws:s3:::{BUCKET}"),
-        via: Some(ROLE.to_owned()),
-        tier: jitney_core::catalogue::Tier::Standard,
-        owner: "platform".to_owned(),
+fn target(name: &str) -> Result<TargetName, CannotStage> {
+    name.parse().map_err(cannot)
+}
+
+fn inventory() -> Result<Inventory, CannotStage> {
+    let resource = |target_name: &str, native_id: String, via: Option<&str>| {
+        Ok::<_, CannotStage>(Resource {
+            target: target(target_name)?,
+            native_id,
+            via: via.map(str::to_owned),
+            tier: Tier::Standard,
+            owner: "platform".to_owned(),
+        })
     };
-    let name: ResourceName = BUCKET.parse().map_err(cannot)?;
-    Ok(Inventory::new(BTreeMap::from([(name, artifacts)])))
+    let bucket = format!("arn:aws:s3:::{}", aws::BUCKET);
+    let named = [
+        (aws::BUCKET, resource(AWS, bucket, Some(aws::ROLE))?),
+        (
+            "packages-azure",
+            resource(AZURE, azure::PROD.container(), None)?,
+        ),
+        (
+            "previews-azure",
+            resource(AZURE_PREVIEW, azure::PREVIEW.container(), None)?,
+        ),
+    ];
+    let named = named.map(|(name, resource)| Ok((name.parse().map_err(cannot)?, resource)));
+    let named: Result<_, CannotStage> = named.into_iter().collect();
+    Ok(Inventory::new(named?))
+}
+
+/// A port of loopback that nobody listens at.
+fn free_address() -> Result<SocketAddr, CannotStage> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(cannot)?;
+    listener.local_addr().map_err(cannot)
+}
+
+/// The broker as an issuer of its own: what Azure's pool of identities trusts.
+fn own_issuer(listen: SocketAddr) -> Result<Arc<AssertionIssuer>, CannotStage> {
+    let pem = AssertionKey::generate_pem().map_err(cannot)?;
+    let key = AssertionKey::from_pem(pem.as_bytes()).map_err(cannot)?;
+    let url = format!("http://{listen}");
+    let issuer = AssertionIssuer::new(&url, key, Vec::new()).map_err(cannot)?;
+    Ok(Arc::new(issuer))
 }
 
 /// 16 random bytes as text.

@@ -1,3 +1,4 @@
 //! The clouds of the story, as an estate has them.
 
 pub mod aws;
+pub mod azure;

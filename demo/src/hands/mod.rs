@@ -1,7 +1,9 @@
 //! A job's hands: what it does in a cloud with the credential it was given.
 
+mod blob;
 mod s3;
 
+pub use blob::BlobHands;
 pub use s3::S3Hands;
 
 /// What the cloud answered: `200 PutObject`, or `403 AccessDenied`.
@@ -14,9 +16,17 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// There was none.
+    pub fn none() -> Self {
+        Self {
+            status: 0,
+            said: "no answer".to_owned(),
+        }
+    }
+
     /// Whether the cloud let it through.
     pub const fn is_ok(&self) -> bool {
-        self.status == 200 || self.status == 204
+        matches!(self.status, 200 | 201 | 204)
     }
 
     /// Whether the cloud refused it for want of rights, and for no other reason: each in its own

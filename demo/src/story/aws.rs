@@ -6,7 +6,7 @@ use jitney_api::{LeaseState, LeaseView};
 use jitney_broker::RunningBroker;
 use jitney_sandbox::ci::GithubJob;
 
-use super::{RELEASE, WRITE_RELEASES, ask, ended, granted, passes, refuses, until};
+use super::{RELEASE, WRITE_RELEASES, ask, ended, granted_on_aws, passes, refuses, until};
 use crate::estate::aws::{BUCKET, OTHER_BUCKET};
 use crate::hands::{Answer, S3Hands};
 use crate::report::Report;
@@ -38,7 +38,7 @@ pub(super) async fn deploy(
         view.decision.verdict == "allow" && rules == "shop-deploy-writes-releases",
         view.decision.reasons.clone(),
     );
-    let (lease, hands) = granted(stage, view)?;
+    let (lease, hands) = granted_on_aws(stage, view)?;
     report.step(
         "lease",
         since,
@@ -102,7 +102,7 @@ pub(super) async fn second_job(
     let view = ask(&job, WRITE_RELEASES, "release 1.1")
         .await
         .map_err(cannot)?;
-    let (lease, hands) = granted(stage, view)?;
+    let (lease, hands) = granted_on_aws(stage, view)?;
     report.step(
         "second-lease",
         since,

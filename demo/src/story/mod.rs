@@ -5,6 +5,7 @@
 
 mod auditor;
 mod aws;
+mod azure;
 mod crash;
 mod strangers;
 
@@ -24,7 +25,7 @@ const RELEASE: &str = "releases/shop-1.0.tar";
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The longest wait for anything the broker does in the background.
 const BACKGROUND: Duration = Duration::from_secs(20);
-const POLL: Duration = Duration::from_millis(50);
+const POLL: Duration = Duration::from_millis(100);
 
 /// Plays all of it.
 pub async fn play(stage: Stage, report: &mut Report<'_>) -> Result<(), CannotStage> {
@@ -33,10 +34,11 @@ pub async fn play(stage: Stage, report: &mut Report<'_>) -> Result<(), CannotSta
     report.step(
         "start",
         since,
-        "cloud, CI and broker listen on loopback",
+        "clouds, CI and broker listen on loopback",
         format!(
-            "AWS {}, CI {}, broker {}",
+            "AWS {}, Azure {}, CI {}, broker {}",
             stage.cloud.url(),
+            stage.azure.url(),
             stage.ci.url(),
             broker.url()
         ),
@@ -55,6 +57,11 @@ pub async fn play(stage: Stage, report: &mut Report<'_>) -> Result<(), CannotSta
     report.heading("Two who should get nothing.");
     strangers::fork(&stage, &broker, report).await?;
     strangers::thief(&stage, &broker, report).await?;
+    report.heading("The same on Azure, by PIM and by a plain role assignment.");
+    let kept = azure::by_pim(&stage, &broker, report).await?;
+    azure::by_assignment(&stage, &broker, report).await?;
+    report.heading("Five minutes pass. (The clocks of the broker and of the clouds are set on.)");
+    azure::floor_is_over(&stage, &broker, kept, report).await?;
     report.heading("The auditor.");
     auditor::audit(&stage, broker, report).await
 }
@@ -72,15 +79,18 @@ async fn ask(job: &Job, scope: &str, reason: &str) -> Result<RequestView, CallEr
 }
 
 /// Takes the one lease and the one credential out of an answer.
-fn granted(stage: &Stage, mut view: RequestView) -> Result<(LeaseView, S3Hands), CannotStage> {
-    let credential: CredentialView = view
-        .credentials
-        .pop()
-        .ok_or_else(|| cannot("the grant came without a credential"))?;
-    let lease = view
-        .leases
-        .pop()
-        .ok_or_else(|| cannot("the grant came without a lease"))?;
+fn granted(mut view: RequestView) -> Result<(LeaseView, CredentialView), CannotStage> {
+    let credential = view.credentials.pop();
+    let lease = view.leases.pop();
+    match (lease, credential) {
+        (Some(lease), Some(credential)) => Ok((lease, credential)),
+        _ => Err(cannot("the grant came without a lease and its credential")),
+    }
+}
+
+/// The same on AWS, with the credential in use.
+fn granted_on_aws(stage: &Stage, view: RequestView) -> Result<(LeaseView, S3Hands), CannotStage> {
+    let (lease, credential) = granted(view)?;
     let hands = S3Hands::with(&credential, &stage.cloud.url())
         .ok_or_else(|| cannot("the credential is not a session of AWS"))?;
     Ok((lease, hands))
@@ -99,7 +109,7 @@ fn passes(report: &mut Report<'_>, step: &'static str, since: Instant, got: &Ans
 }
 
 fn refuses(report: &mut Report<'_>, step: &'static str, since: Instant, got: &Answer) {
-    let expect = "the cloud refuses: 403 AccessDenied";
+    let expect = "the cloud refuses, for want of rights";
     report.step(
         step,
         since,
@@ -123,7 +133,7 @@ async fn ended(client: &Client, id: &str) -> Result<LeaseView, CannotStage> {
 }
 
 /// Looks again and again until it is as wanted, at most for `patience`. Gives the last look.
-async fn until<T, F: Future<Output = T>>(
+pub(crate) async fn until<T, F: Future<Output = T>>(
     patience: Duration,
     mut look: impl FnMut() -> F,
     is_wanted: impl Fn(&T) -> bool,

@@ -6,7 +6,7 @@ use jitney_broker::RunningBroker;
 use jitney_client::CallError;
 use jitney_sandbox::ci::GithubJob;
 
-use super::{READ_RELEASES, RELEASE, WRITE_RELEASES, ask, granted, passes};
+use super::{READ_RELEASES, RELEASE, WRITE_RELEASES, ask, granted_on_aws, passes};
 use crate::estate::aws::BUCKET;
 use crate::report::Report;
 use crate::stage::{CannotStage, Stage, cannot};
@@ -42,7 +42,7 @@ pub(super) async fn thief(
     owner.tokens = stage.replay(&token);
     let since = Instant::now();
     let view = ask(&owner, READ_RELEASES, "look").await.map_err(cannot)?;
-    let (_, hands) = granted(stage, view)?;
+    let (_, hands) = granted_on_aws(stage, view)?;
     let read = hands.get(BUCKET, RELEASE).await;
     passes(
         report,
