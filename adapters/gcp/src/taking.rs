@@ -1,0 +1,278 @@
+//! Taking back: an account is disabled, stamped as resting, and freed of its bindings; then it is
+//! looked at, and judged.
+
+use core::time::Duration;
+use std::collections::BTreeSet;
+
+use jitney_core::adapter::{Hand, Pass, Revocations};
+use jitney_core::evidence::{Held, Hold};
+use jitney_core::fault::Fault;
+use jitney_core::time::Timestamp;
+
+use crate::judge::{Case, Found, Times, judge};
+use crate::names::PolicyName;
+use crate::policy::Which;
+use crate::slot::{Freshness, Seen, Slot, is_past};
+use crate::stamp::{Phase, Stamp};
+
+/// What one process remembers of an account. Forgetting it costs time, never a lease.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    /// Since when every look found it ended, by a clock that nobody sets: two brokers' wall clocks
+    /// may be minutes apart, and what one ended another must not call settled at once.
+    ended_since: Option<Duration>,
+}
+
+impl Watch {
+    /// Takes note of a look. Gives for how long it has stood.
+    fn looked(&mut self, ended: bool, just_now: bool, passed: Duration) -> Duration {
+        self.ended_since = match self.ended_since {
+            Some(since) if ended && !just_now => Some(since),
+            Some(_) | None => ended.then_some(passed),
+        };
+        self.ended_since.map_or(Duration::ZERO, |since| passed.saturating_sub(since))
+    }
+}
+
+/// Ends what is due on an account that carries one lease, and keeps ended what is held.
+pub(crate) async fn take_back<S: Slot>(
+    slot: &S,
+    watch: &mut Watch,
+    hand: Hand,
+    (due, holds): (&[Case], &[Hold]),
+    times: Times,
+) -> Result<Pass, Fault> {
+    let (over, open) = expired(slot, due, times);
+    let brought = bring(slot, watch, hand, (&open, holds), times).await;
+    let mut pass = match brought {
+        Ok(brought) => {
+            let judged = |case: &&Case| {
+                let judged = judge(case, brought.found, times, slot.now());
+                (case.lease, Ok(judged))
+            };
+            Pass {
+                leases: open.iter().map(judged).collect(),
+                unreached: is_wanted(&open, holds) && brought.found == Found::NotEnded,
+                ..brought.pass
+            }
+        }
+        Err(fault) => stumbled(slot, &over, &open, fault)?,
+    };
+    pass.leases.extend(over);
+    Ok(pass)
+}
+
+/// What time has ended, by Google's own clock, and what it has not.
+pub(crate) fn expired<'a, S: Slot>(
+    slot: &S,
+    due: &'a [Case],
+    times: Times,
+) -> (Revocations, Vec<&'a Case>) {
+    let (mut over, mut open) = (Revocations::new(), Vec::new());
+    for case in due {
+        match case.expired(slot.cloud_now(), times.skew) {
+            Some(expired) => {
+                over.insert(case.lease, Ok(expired));
+            }
+            None => open.push(case),
+        }
+    }
+    (over, open)
+}
+
+/// What time has ended is over whether or not Google answers.
+pub(crate) fn stumbled<S: Slot>(
+    slot: &S,
+    over: &Revocations,
+    open: &[&Case],
+    fault: Fault,
+) -> Result<Pass, Fault> {
+    if over.is_empty() {
+        return Err(fault);
+    }
+    tracing::warn!(account = slot.name(), code = fault.code, fault = %fault.logged,
+        "the account could not be brought to what the ledger says");
+    let stumbled = |case: &&Case| (case.lease, Err(fault.clone()));
+    Ok(Pass {
+        leases: open.iter().map(stumbled).collect(),
+        unreached: true,
+        ..Pass::default()
+    })
+}
+
+const fn is_wanted(open: &[&Case], holds: &[Hold]) -> bool {
+    !open.is_empty() || !holds.is_empty()
+}
+
+/// What was done about an account, and what was found there.
+struct Brought {
+    found: Found,
+    pass: Pass,
+}
+
+async fn bring<S: Slot>(
+    slot: &S,
+    watch: &mut Watch,
+    hand: Hand,
+    (open, holds): (&[&Case], &[Hold]),
+    times: Times,
+) -> Result<Brought, Fault> {
+    let Some(seen) = slot.look().await? else {
+        *watch = Watch::default();
+        let pass = Pass::default();
+        let found = Found::Gone;
+        return Ok(Brought { found, pass });
+    };
+    let pass = told_by(seen.described.stamp(), hand);
+    let (mut found, pass) = if is_wanted(open, holds) {
+        let (found, undone) = end(slot, &seen, hand, (open, holds), times).await?;
+        let undone = if undone && watch.ended_since.is_some() {
+            holds.iter().map(|hold| hold.held.clone()).collect()
+        } else {
+            Vec::new()
+        };
+        (found, Pass { undone, ..pass })
+    } else {
+        // Whoever knows more than we do may have lent it.
+        if !pass.is_outdone(hand) {
+            free(slot, &seen).await?;
+        }
+        (Found::NotEnded, pass)
+    };
+    let (ended, just_now) = match found {
+        Found::Ended { just_now, .. } => (true, just_now),
+        Found::NotEnded | Found::Gone => (false, false),
+    };
+    let stood = watch.looked(ended, just_now, slot.passed());
+    if ended {
+        found = Found::Ended { just_now, stood };
+    }
+    Ok(Brought { found, pass })
+}
+
+/// What a stamp tells of other hands and other ledgers.
+pub(crate) fn told_by(stamp: Option<&Stamp>, hand: Hand) -> Pass {
+    let newer = stamp.map(|stamp| stamp.epoch).filter(|epoch| *epoch > hand.epoch);
+    Pass {
+        mark_seen: stamp.map(|stamp| stamp.mark),
+        superseded_by: newer,
+        ..Pass::default()
+    }
+}
+
+/// Ends whatever the account carries. Nothing here gives, so it is right whoever else is at it. All
+/// three parts are tried, whatever becomes of the others. Tells whether something had to be ended.
+async fn end<S: Slot>(
+    slot: &S,
+    seen: &Seen,
+    hand: Hand,
+    (open, holds): (&[&Case], &[Hold]),
+    times: Times,
+) -> Result<(Found, bool), Fault> {
+    let disabled = match seen.enabled {
+        true => slot.disable().await,
+        false => Ok(()),
+    };
+    let rests = resting(seen, hand, (open, holds), times);
+    let stamped = match &rests {
+        Some(stamp) => slot.describe(Some(stamp)).await,
+        None => Ok(()),
+    };
+    let due: BTreeSet<&PolicyName> = open.iter().flat_map(|case| &case.policies).collect();
+    let unbound = unbind(slot, &due, &Which::Every).await;
+    disabled?;
+    stamped?;
+    let had_bindings = unbound?;
+    let after = if seen.enabled || rests.is_some() {
+        slot.look().await?
+    } else {
+        Some(seen.clone())
+    };
+    let just_now = seen.enabled || had_bindings;
+    let found = match after {
+        Some(after) if !after.enabled => Found::Ended {
+            just_now,
+            stood: Duration::ZERO,
+        },
+        Some(_) => Found::NotEnded,
+        None => Found::Gone,
+    };
+    Ok((found, just_now))
+}
+
+/// Removes bindings of ours from the policies of what is due, as they are now, and from all others
+/// that leases can have bindings in. Tells whether there were any.
+pub(crate) async fn unbind<S: Slot>(
+    slot: &S,
+    due: &BTreeSet<&PolicyName>,
+    which: &Which,
+) -> Result<bool, Fault> {
+    let mut had_any = false;
+    let mut failed = None;
+    for on in due.iter().copied().chain(slot.known().iter().filter(|on| !due.contains(on))) {
+        let freshness = match due.contains(on) {
+            true => Freshness::Now,
+            false => Freshness::OfLate,
+        };
+        match slot.unbind(on, which, freshness).await {
+            Ok(removed) => had_any |= !removed.is_empty(),
+            Err(fault) => failed = failed.or(Some(fault)),
+        }
+    }
+    failed.map_or(Ok(had_any), Err)
+}
+
+/// The stamp that the account must bear while it rests, if it does not bear it yet.
+fn resting(
+    seen: &Seen,
+    hand: Hand,
+    (open, holds): (&[&Case], &[Hold]),
+    times: Times,
+) -> Option<Stamp> {
+    let due = open.iter().map(|case| {
+        let held = Held::Grant(case.handle.clone());
+        (case.dead_at(times.skew), held)
+    });
+    let held = holds.iter().map(|hold| (hold.until, hold.held.clone()));
+    let (until, held) = due.chain(held).max()?;
+    let ours = Stamp {
+        phase: Phase::Rests,
+        held,
+        epoch: hand.epoch,
+        mark: hand.mark,
+        until: in_seconds(until),
+    };
+    match seen.described.stamp() {
+        // Whoever is later knows more than we do. We only add what we know of.
+        Some(theirs) if theirs.is_later_than(hand) => {
+            (theirs.until < ours.until).then(|| Stamp {
+                until: ours.until,
+                ..theirs.clone()
+            })
+        }
+        Some(mine) => {
+            // A later mark alone is no reason to write.
+            let mark = mine.mark;
+            (*mine != Stamp { mark, ..ours.clone() }).then_some(ours)
+        }
+        None => Some(ours),
+    }
+}
+
+/// As a stamp can say it: whole seconds, and never sooner.
+fn in_seconds(moment: Timestamp) -> Timestamp {
+    Timestamp::from_seconds(moment.plus(Duration::from_micros(999_999)).as_seconds())
+}
+
+/// Nothing is due and nothing is held: the account is made ready for the next lease. It stays
+/// disabled, and stamped for as long as its stamp says that something may be alive.
+async fn free<S: Slot>(slot: &S, seen: &Seen) -> Result<(), Fault> {
+    if seen.enabled {
+        slot.disable().await?;
+    }
+    unbind(slot, &slot.known().iter().collect(), &Which::Every).await?;
+    match seen.described.stamp() {
+        Some(stamp) if is_past(slot, stamp.until) => slot.describe(None).await,
+        Some(_) | None => Ok(()),
+    }
+}
