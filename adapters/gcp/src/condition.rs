@@ -227,9 +227,10 @@ mod tests {
             assert_eq!(allows(&reads, &listing), allowed, "listing `{prefix}`");
         }
         // The attribute of a listing opens nothing but listings.
+        let elsewhere = object("artifacts/objects/other/x");
         let disguised = Asked {
             kind: "Object",
-            ..asked(&object("artifacts/objects/other/x"), Some("releases/"))
+            ..asked(&elsewhere, Some("releases/"))
         };
         assert!(!allows(&reads, &disguised));
         // Over it is over, whatever the path.

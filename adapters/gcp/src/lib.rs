@@ -16,6 +16,8 @@ mod config;
 mod connect;
 mod elevate;
 mod exchange;
+#[cfg(test)]
+mod histories;
 mod judge;
 mod lane_name;
 mod lending;
