@@ -35,7 +35,11 @@ impl AccountSlot<'_> {
     /// The account under its own project: under the wildcard Google answers 403 for one that does
     /// not exist.
     fn path(&self) -> String {
-        format!("/v1/projects/{}/serviceAccounts/{}", self.account.project(), self.account)
+        format!(
+            "/v1/projects/{}/serviceAccounts/{}",
+            self.account.project(),
+            self.account
+        )
     }
 
     async fn change(
@@ -60,7 +64,11 @@ impl AccountSlot<'_> {
     /// Whether there is room in the quota: what takes away waits for it, what gives does not.
     async fn room(&self, purpose: Purpose) -> Result<(), Fault> {
         loop {
-            let wait = match self.adapter.quota.take(purpose, self.passed()) {
+            let wait = match self
+                .adapter
+                .quota
+                .take(purpose, self.adapter.clock.passed())
+            {
                 Ok(()) => return Ok(()),
                 Err(wait) => wait,
             };
@@ -103,11 +111,16 @@ impl Slot for AccountSlot<'_> {
             }
             None => "Google's answers do not tell its time".to_owned(),
         };
-        Err(own_fault(RETRYABLE, "gcp_clock_disagrees", TOLD_CLOCK, logged))
+        Err(own_fault(
+            RETRYABLE,
+            "gcp_clock_disagrees",
+            TOLD_CLOCK,
+            logged,
+        ))
     }
 
-    fn passed(&self) -> Duration {
-        self.adapter.clock.passed()
+    fn cloud_latest(&self) -> Option<Timestamp> {
+        self.adapter.clock.at_most()
     }
 
     async fn rest(&self, time: Duration) {
@@ -129,7 +142,10 @@ impl Slot for AccountSlot<'_> {
         };
         let email = answer.get("email").and_then(Value::as_str);
         if email != Some(self.account.as_str()) {
-            let logged = format!("serviceAccounts.get: the answer is not about {}", self.account);
+            let logged = format!(
+                "serviceAccounts.get: the answer is not about {}",
+                self.account
+            );
             return Err(own_fault(RETRYABLE, "gcp_no_answer", TOLD_UNKNOWN, logged));
         }
         let described = answer.get("description").and_then(Value::as_str);
@@ -143,25 +159,33 @@ impl Slot for AccountSlot<'_> {
 
     async fn describe(&self, stamp: Option<&Stamp>) -> Result<(), Fault> {
         let lends = stamp.is_some_and(|stamp| stamp.phase == crate::stamp::Phase::Lent);
-        self.room(if lends { Purpose::Gives } else { Purpose::Takes }).await?;
+        self.room(if lends {
+            Purpose::Gives
+        } else {
+            Purpose::Takes
+        })
+        .await?;
         let description = description(stamp, &self.adapter.planner.installation);
         let body = json!({
             "serviceAccount": { "description": description },
             "updateMask": "description",
         });
-        self.change("serviceAccounts.patch", Method::PATCH, self.path(), &body).await
+        self.change("serviceAccounts.patch", Method::PATCH, self.path(), &body)
+            .await
     }
 
     async fn enable(&self) -> Result<(), Fault> {
         self.room(Purpose::Gives).await?;
         let path = format!("{}:enable", self.path());
-        self.change("serviceAccounts.enable", Method::POST, path, &json!({})).await
+        self.change("serviceAccounts.enable", Method::POST, path, &json!({}))
+            .await
     }
 
     async fn disable(&self) -> Result<(), Fault> {
         self.room(Purpose::Takes).await?;
         let path = format!("{}:disable", self.path());
-        self.change("serviceAccounts.disable", Method::POST, path, &json!({})).await
+        self.change("serviceAccounts.disable", Method::POST, path, &json!({}))
+            .await
     }
 
     async fn would_bind(&self, on: &PolicyName, binding: &Binding) -> Result<(), Fault> {
@@ -186,7 +210,8 @@ impl Slot for AccountSlot<'_> {
         if known.remove(self.account, which, installation).is_empty() {
             return Ok(Vec::new());
         }
-        lane.edit(Edit::Remove(self.account.clone(), which.clone())).await
+        lane.edit(Edit::Remove(self.account.clone(), which.clone()))
+            .await
     }
 
     async fn mint(&self, scopes: &BTreeSet<TokenScope>, seconds: u32) -> Result<Token, Fault> {
@@ -199,7 +224,10 @@ impl Slot for AccountSlot<'_> {
             method: Method::POST,
             // The wildcard is what this API takes; its own words are "replacing it with a project
             // id is invalid".
-            path: format!("/v1/projects/-/serviceAccounts/{}:generateAccessToken", self.account),
+            path: format!(
+                "/v1/projects/-/serviceAccounts/{}:generateAccessToken",
+                self.account
+            ),
             body: Body::Json(&body),
         };
         let answer = self.adapter.rest.send(&request).await?;

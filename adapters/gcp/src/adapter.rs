@@ -104,7 +104,12 @@ impl GcpAdapter {
                 clock: Arc::clone(&self.clock),
             };
             let installation = self.planner.installation.clone();
-            PolicyLane::new(on.clone(), Arc::new(store), installation, self.config().interval())
+            PolicyLane::new(
+                on.clone(),
+                Arc::new(store),
+                installation,
+                self.config().interval(),
+            )
         });
         Arc::clone(lane)
     }
@@ -126,11 +131,15 @@ impl fmt::Debug for GcpAdapter {
 
 /// The policies that leases on some resources change. An entry that names nothing with a policy is
 /// one that no lease is planned on.
-pub(crate) fn policies<'a>(resources: impl IntoIterator<Item = &'a Resource>) -> BTreeSet<PolicyName> {
+pub(crate) fn policies<'a>(
+    resources: impl IntoIterator<Item = &'a Resource>,
+) -> BTreeSet<PolicyName> {
     let named = resources.into_iter().filter_map(|resource| {
         let id = &resource.native_id;
         let own_role = || id.parse::<ProjectRole>().ok();
-        id.parse().ok().or_else(|| Some(PolicyName::Project(own_role()?.project)))
+        id.parse()
+            .ok()
+            .or_else(|| Some(PolicyName::Project(own_role()?.project)))
     });
     named.collect()
 }

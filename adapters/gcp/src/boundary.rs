@@ -80,7 +80,9 @@ mod tests {
             rule["availablePermissions"],
             json!(["inRole:roles/storage.objectViewer"])
         );
-        let expression = rule["availabilityCondition"]["expression"].as_str().unwrap();
+        let expression = rule["availabilityCondition"]["expression"]
+            .as_str()
+            .unwrap();
         assert!(expression.contains("objects/releases/"), "{expression}");
         let whole = Rule {
             narrowed: None,

@@ -60,7 +60,11 @@ impl TryFrom<String> for TokenScope {
         if is_scope {
             Ok(Self(text))
         } else {
-            let seen: String = text.chars().take(80).flat_map(char::escape_default).collect();
+            let seen: String = text
+                .chars()
+                .take(80)
+                .flat_map(char::escape_default)
+                .collect();
             Err(format!(
                 "`{seen}` is not one OAuth scope, as in `{}devstorage.read_only`",
                 Self::PREFIX
@@ -118,7 +122,10 @@ mod tests {
             ("role", json!("roles/a.b\", role: \"roles/c.d")),
             ("lists", json!("yes")),
             ("token_scope", json!("devstorage.read_only")),
-            ("token_scope", json!(format!("{scope} https://www.googleapis.com/auth/iam"))),
+            (
+                "token_scope",
+                json!(format!("{scope} https://www.googleapis.com/auth/iam")),
+            ),
             ("token_scope", json!("https://evil.example/auth/x")),
             ("roles", json!([])),
         ] {

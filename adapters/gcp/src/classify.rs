@@ -93,12 +93,7 @@ fn unclear(call: Call, code: &'static str) -> Belief {
     }
 }
 
-fn refused(
-    call: Call,
-    status: u16,
-    name: Option<&str>,
-    after: Option<Duration>,
-) -> Option<Belief> {
+fn refused(call: Call, status: u16, name: Option<&str>, after: Option<Duration>) -> Option<Belief> {
     let permanent = FaultKind::Permanent;
     Some(match (status, name?) {
         // "Some resource has been exhausted, perhaps a per-user quota" (google.rpc.Code,
@@ -327,7 +322,10 @@ mod tests {
                     after,
                 };
                 let (kind, code, _) = classify(call, answer);
-                assert_eq!((kind, code), (FaultKind::Retryable { after }, "gcp_throttled"));
+                assert_eq!(
+                    (kind, code),
+                    (FaultKind::Retryable { after }, "gcp_throttled")
+                );
             }
         }
     }
@@ -358,7 +356,10 @@ mod tests {
             (refused_with(404, "NOT_FOUND"), FaultKind::Permanent),
             (refused_with(404, "notFound"), FaultKind::Permanent),
             (refused_with(400, "invalid_grant"), FaultKind::Permanent),
-            (refused_with(400, "FAILED_PRECONDITION"), FaultKind::Permanent),
+            (
+                refused_with(400, "FAILED_PRECONDITION"),
+                FaultKind::Permanent,
+            ),
         ] {
             assert_eq!(classify(Call::Changes, answer).0, kind, "{answer:?}");
         }
@@ -376,7 +377,10 @@ mod tests {
             "errors": [{ "reason": "conditionNotMet", "domain": "global" }] } });
         assert_eq!(named(&storage).0, Some("conditionNotMet"));
         let oauth = json!({ "error": "invalid_grant", "error_description": "expired" });
-        assert_eq!(named(&oauth), (Some("invalid_grant"), "invalid_grant: expired".to_owned()));
+        assert_eq!(
+            named(&oauth),
+            (Some("invalid_grant"), "invalid_grant: expired".to_owned())
+        );
         for other in [json!(null), json!([]), json!({ "error": { "errors": [] } })] {
             assert_eq!(named(&other).0, None, "{other}");
         }

@@ -77,9 +77,16 @@ impl CloudClock {
 
     /// The time that it is at Google at least, if its clock was looked at of late.
     pub(crate) fn at_least(&self) -> Option<Timestamp> {
-        let look = self.recent()?;
-        let micros = self.now().as_micros().saturating_add(look.ahead_least);
-        Some(Timestamp::from_micros(micros))
+        self.recent().map(|look| self.ahead(look.ahead_least))
+    }
+
+    /// The time that it is at Google at most.
+    pub(crate) fn at_most(&self) -> Option<Timestamp> {
+        self.recent().map(|look| self.ahead(look.ahead_most))
+    }
+
+    fn ahead(&self, micros: i64) -> Timestamp {
+        Timestamp::from_micros(self.now().as_micros().saturating_add(micros))
     }
 
     /// The last look, unless it is old or our own clock has since gone back behind it.
@@ -147,6 +154,7 @@ mod tests {
         clock.looked(Look::new(at(1_000), at(1_000), at(1_010)));
         assert_eq!(clock.skew(), Some(Duration::from_secs(10)));
         assert_eq!(clock.at_least(), Some(at(1_010)));
+        assert_eq!(clock.at_most(), Some(at(1_011)));
         hand.0.store(at(1_300).as_micros(), Ordering::SeqCst);
         assert_eq!(clock.at_least(), Some(at(1_310)));
         hand.0.store(at(1_301).as_micros(), Ordering::SeqCst);

@@ -79,7 +79,10 @@ impl Narrowing {
 /// True until a moment, for what is narrowed so. Google judges it by its own clock, whatever
 /// becomes of us.
 pub(crate) fn until(moment: Timestamp, narrowed: Option<&Narrowing>) -> String {
-    let ends = format!("request.time < timestamp({})", literal(&whole_second(moment)));
+    let ends = format!(
+        "request.time < timestamp({})",
+        literal(&whole_second(moment))
+    );
     match narrowed {
         Some(narrowing) => format!("{ends} && {}", narrowing.expression()),
         None => ends,
@@ -149,9 +152,11 @@ mod tests {
         context.add_variable_from_value("resource", resource);
         context.add_variable_from_value("api", map(&[]));
         let listed = asked.listed.map(str::to_owned);
-        context.add_function(
+        let added = context.add_function(
             "getAttribute",
-            move |This(_): This<Value>, Arguments(given): Arguments| -> Result<Value, ExecutionError> {
+            move |This(_): This<Value>,
+                  Arguments(given): Arguments|
+                  -> Result<Value, ExecutionError> {
                 let [Value::String(name), otherwise] = given.as_slice() else {
                     panic!("getAttribute was called with {given:?}");
                 };
@@ -160,6 +165,7 @@ mod tests {
                 Ok(listed.unwrap_or_else(|| otherwise.clone()))
             },
         );
+        added.unwrap();
         match Program::compile(expression).unwrap().execute(&context) {
             Ok(Value::Bool(allowed)) => allowed,
             other => panic!("{expression} came to {other:?}"),
@@ -193,7 +199,10 @@ mod tests {
     #[test]
     fn a_condition_holds_until_its_moment_and_not_a_second_longer() {
         let whole = until(Timestamp::from_seconds(UNTIL), None);
-        let at = |at| Asked { at, ..asked("x", None) };
+        let at = |at| Asked {
+            at,
+            ..asked("x", None)
+        };
         assert!(allows(&whole, &at(UNTIL - 1)));
         assert!(!allows(&whole, &at(UNTIL)));
         // A part of a second is rounded so that the lease does not end before its time.
@@ -252,7 +261,10 @@ mod tests {
             assert!(!allows(&expression, &listing), "{expression}");
         }
         let one = expression("releases/v1", true);
-        assert!(allows(&one, &asked(&object("artifacts/objects/releases/v1"), None)));
+        assert!(allows(
+            &one,
+            &asked(&object("artifacts/objects/releases/v1"), None)
+        ));
         let longer = object("artifacts/objects/releases/v10");
         assert!(!allows(&one, &asked(&longer, None)));
     }

@@ -280,11 +280,19 @@ fn pools(written: BTreeMap<String, WrittenPool>) -> Result<BTreeMap<String, Pool
     let (mut pools, mut known) = (BTreeMap::new(), BTreeSet::new());
     for (name, pool) in written {
         let bad = |why: String| BadTarget::Pool {
-            pool: name.chars().take(80).flat_map(char::escape_default).collect(),
+            pool: name
+                .chars()
+                .take(80)
+                .flat_map(char::escape_default)
+                .collect(),
             why,
         };
         let pool = pool.read().map_err(|why| bad(why.to_owned()))?;
-        if let Some(twice) = pool.accounts().iter().find(|it| !known.insert((*it).clone())) {
+        if let Some(twice) = pool
+            .accounts()
+            .iter()
+            .find(|it| !known.insert((*it).clone()))
+        {
             return Err(bad(format!("`{twice}` is named twice")));
         }
         pools.insert(name, pool);

@@ -57,7 +57,9 @@ impl Identity {
         match &target.credentials {
             CredentialSource::Ambient => {
                 let found = Builder::default().with_scopes([SCOPE]);
-                Ok(Self(Source::Google(found.build_access_token_credentials()?)))
+                Ok(Self(Source::Google(
+                    found.build_access_token_credentials()?,
+                )))
             }
             CredentialSource::File { path } => Ok(Self(Source::Google(from_file(path)?))),
             CredentialSource::TokenFile { path } => Ok(Self(Source::File(path.clone()))),
@@ -126,7 +128,11 @@ fn from_file(path: &Path) -> Result<AccessTokenCredentials, NoIdentity> {
             .with_scopes([SCOPE])
             .build_access_token_credentials(),
         other => {
-            let seen: String = other.chars().take(80).flat_map(char::escape_default).collect();
+            let seen: String = other
+                .chars()
+                .take(80)
+                .flat_map(char::escape_default)
+                .collect();
             return Err(wrong(format!(
                 "its `type` is `{seen}`: expected `external_account`, `service_account`, \
                  `impersonated_service_account` or `authorized_user`"

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use aws_lc_rs::digest;
-use jitney_core::adapter::{Elevate, Mark, Reach};
+use jitney_core::adapter::{Elevate, Reach};
 use jitney_core::books::Recorded;
 use jitney_core::catalogue::{Resource, Wanted};
 use jitney_core::credential::{Credential, Elevation};
@@ -12,7 +12,6 @@ use jitney_core::fault::{Fault, FaultKind};
 use jitney_core::id::CloudName;
 use jitney_core::lease::{self, Active, Elevating};
 use jitney_core::plan::{CannotPlan, LaneId, Order, Plan};
-use jitney_core::time::Timestamp;
 
 use crate::adapter::{GcpAdapter, own_fault};
 use crate::lending::{self, Loan, doubted};
@@ -53,7 +52,7 @@ impl Elevate for GcpAdapter {
     async fn elevate(&self, intent: &Recorded<Elevating>) -> Result<Elevation, Fault> {
         let lease = intent.terms();
         let plan = terms(lease)?;
-        let loan = self.loan(lease, &plan, intent.mark(), lease.answer_by);
+        let loan = Loan::of(lease, &plan, (intent.mark(), lease.answer_by));
         let slot = self.slot(&plan.account);
         let token = match &plan.way {
             Way::Own(_) | Way::Standing => lending::lend(&slot, &loan).await?,
@@ -63,7 +62,8 @@ impl Elevate for GcpAdapter {
             }
             Way::Boundary(rules) => {
                 lending::lend_part(&slot, &loan).await?;
-                self.narrow(lending::mint_part(&slot, &loan).await?, rules).await?
+                self.narrow(lending::mint_part(&slot, &loan).await?, rules)
+                    .await?
             }
         };
         Ok(self.elevation(&plan, token))
@@ -71,13 +71,14 @@ impl Elevate for GcpAdapter {
 
     async fn renew(&self, lease: &Recorded<Active>) -> Result<Elevation, Fault> {
         let plan = terms(lease.terms())?;
-        let loan = self.loan(lease.terms(), &plan, lease.mark(), lease.answer_by());
+        let loan = Loan::of(lease.terms(), &plan, (lease.mark(), lease.answer_by()));
         let slot = self.slot(&plan.account);
         let token = match &plan.way {
             Way::Own(_) | Way::Standing => lending::lend_on(&slot, &loan).await?,
             Way::Shared(_) => lending::lend_part_on(&slot, &loan).await?,
             Way::Boundary(rules) => {
-                self.narrow(lending::lend_part_on(&slot, &loan).await?, rules).await?
+                self.narrow(lending::lend_part_on(&slot, &loan).await?, rules)
+                    .await?
             }
         };
         Ok(self.elevation(&plan, token))
@@ -85,16 +86,6 @@ impl Elevate for GcpAdapter {
 }
 
 impl GcpAdapter {
-    fn loan<'a>(
-        &self,
-        lease: &'a lease::Terms,
-        plan: &'a Terms,
-        mark: Mark,
-        answer_by: Timestamp,
-    ) -> Loan<'a> {
-        Loan::of(lease, plan, (mark, answer_by), self.config().skew())
-    }
-
     fn elevation(&self, plan: &Terms, token: Token) -> Elevation {
         Elevation {
             fingerprint: fingerprint(&token.secret),

@@ -106,8 +106,9 @@ impl World {
         for _ in 0..seconds {
             self.now += 1;
             let now = self.now;
-            let (due, late): (Vec<_>, Vec<_>) =
-                core::mem::take(&mut self.late).into_iter().partition(|(at, _)| *at <= now);
+            let (due, late): (Vec<_>, Vec<_>) = core::mem::take(&mut self.late)
+                .into_iter()
+                .partition(|(at, _)| *at <= now);
             self.late = late;
             for (_, effect) in due {
                 self.carry_out(effect);
@@ -201,17 +202,22 @@ impl Slot for Fake {
     fn clocks_agree(&self) -> Result<(), Fault> {
         Ok(())
     }
-    fn passed(&self) -> Duration {
-        Duration::from_secs(self.with(|world| world.now).unsigned_abs())
+    fn cloud_latest(&self) -> Option<Timestamp> {
+        Some(self.now())
     }
     async fn rest(&self, time: Duration) {
         let seconds = i64::try_from(time.as_secs()).unwrap();
         self.with(|world| world.pass_time(seconds));
     }
     async fn look(&self) -> Result<Option<Seen>, Fault> {
-        Ok(Some(self.with(|world| Seen {
-            enabled: world.enabled,
-            described: world.stamp.clone().map_or(Described::Unstamped, Described::Ours),
+        Ok(Some(self.with(|world| {
+            Seen {
+                enabled: world.enabled,
+                described: world
+                    .stamp
+                    .clone()
+                    .map_or(Described::Unstamped, Described::Ours),
+            }
         })))
     }
     async fn describe(&self, stamp: Option<&Stamp>) -> Result<(), Fault> {
@@ -227,17 +233,17 @@ impl Slot for Fake {
         Ok(())
     }
     async fn bind(&self, _: &PolicyName, binding: &Binding, _: Timestamp) -> Result<(), Fault> {
-        let ends = binding.expression.split('"').nth(1).unwrap().parse::<Timestamp>();
+        let ends = binding
+            .expression
+            .split('"')
+            .nth(1)
+            .unwrap()
+            .parse::<Timestamp>();
         let ends = ends.unwrap().as_seconds();
         let handle = binding.handle.clone();
         self.with(|world| world.change(Effect::Bind(world.etag, handle, ends)))
     }
-    async fn unbind(
-        &self,
-        _: &PolicyName,
-        _: &Which,
-        _: Freshness,
-    ) -> Result<Vec<Handle>, Fault> {
+    async fn unbind(&self, _: &PolicyName, _: &Which, _: Freshness) -> Result<Vec<Handle>, Fault> {
         self.with(|world| {
             let there: Vec<_> = world.bindings.iter().map(|it| it.0.clone()).collect();
             if there.is_empty() {
@@ -288,7 +294,6 @@ struct Open {
 struct Ledger {
     open: Option<Open>,
     holds: Vec<Hold>,
-    leases: u64,
     sequence: u64,
 }
 
@@ -313,7 +318,9 @@ struct History {
 }
 
 fn bucket() -> PolicyName {
-    "//storage.googleapis.com/projects/_/buckets/artifacts".parse().unwrap()
+    "//storage.googleapis.com/projects/_/buckets/artifacts"
+        .parse()
+        .unwrap()
 }
 
 impl History {
@@ -324,7 +331,9 @@ impl History {
             narrowed: None,
         };
         let terms = Terms {
-            account: "jitney-001@acme-pool.iam.gserviceaccount.com".parse().unwrap(),
+            account: "jitney-001@acme-pool.iam.gserviceaccount.com"
+                .parse()
+                .unwrap(),
             token_seconds: TOKEN_SECONDS,
             token_scopes: BTreeSet::from([TokenScope::everything()]),
             way: Way::Own(vec![grant]),
@@ -380,7 +389,7 @@ impl History {
             },
             answer_by: at(now + ANSWER_WITHIN),
             absolute_end: at(absolute_end),
-            dead_at: at(exposed.max(ends)).plus(TIMES.skew),
+            lives_until: at(exposed.max(ends)),
         }
     }
 
@@ -467,13 +476,19 @@ impl History {
                 sequence: self.ledger.sequence,
             },
         };
-        let held: Vec<Hold> = self.ledger.holds.iter().filter(|it| is_held(it)).cloned().collect();
+        let held: Vec<Hold> = self
+            .ledger
+            .holds
+            .iter()
+            .filter(|it| is_held(it))
+            .cloned()
+            .collect();
         self.fake.with(|world| world.luck = luck.to_vec());
         let pass = take_back(&self.fake, &mut self.watch, hand, (&cases, &held), TIMES).await;
         let Ok(pass) = pass else {
             return;
         };
-        if !pass.is_outdone(hand) && !pass.unreached {
+        if pass.is_brought(hand) {
             self.ledger.holds = held;
         }
         for case in &cases {
@@ -487,7 +502,11 @@ impl History {
         match revocation {
             Revocation::NotYet { written, .. } => {
                 let open = self.ledger.open.as_mut().unwrap();
-                open.written_at = if written { open.written_at.or(Some(now)) } else { None };
+                open.written_at = if written {
+                    open.written_at.or(Some(now))
+                } else {
+                    None
+                };
             }
             Revocation::Evident { hold_until, .. } => {
                 self.ledger.open = None;

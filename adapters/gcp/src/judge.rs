@@ -67,9 +67,14 @@ impl Case {
         }
     }
 
-    /// When nothing of this lease can be alive any more, however the clocks stand.
+    /// When nothing of this lease can be alive any more, by Google's clock.
+    pub(crate) fn lives_until(&self) -> Timestamp {
+        self.exposed_until.plus(self.derived)
+    }
+
+    /// The same, however the clocks stand.
     pub(crate) fn dead_at(&self, skew: Duration) -> Timestamp {
-        self.exposed_until.plus(self.derived).plus(skew)
+        self.lives_until().plus(skew)
     }
 
     /// The evidence that its time has run out, by the cloud's own clock. It needs nothing of ours.
@@ -93,7 +98,7 @@ impl Case {
     /// The last moment at which something may work if it is never ended.
     fn end(&self) -> Timestamp {
         if self.lapses {
-            self.exposed_until.plus(self.derived)
+            self.lives_until()
         } else {
             self.exposed_until
         }
@@ -159,7 +164,10 @@ pub(crate) fn judge(case: &Case, found: Found, times: Times, now: Timestamp) -> 
 pub(crate) fn waits(case: &Case, written: bool, now: Timestamp) -> Revocation {
     Revocation::NotYet {
         written,
-        look_again: case.end().max(now.plus(LOOK_SOON)).min(now.plus(LOOK_LATER)),
+        look_again: case
+            .end()
+            .max(now.plus(LOOK_SOON))
+            .min(now.plus(LOOK_LATER)),
         exposed_until: case.end(),
     }
 }

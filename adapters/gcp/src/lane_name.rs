@@ -54,7 +54,9 @@ mod tests {
     #[test]
     fn a_lane_is_that_of_one_account() {
         let target: TargetName = "acme-gcp".parse().unwrap();
-        let account: AccountEmail = "jitney-001@acme-pool.iam.gserviceaccount.com".parse().unwrap();
+        let account: AccountEmail = "jitney-001@acme-pool.iam.gserviceaccount.com"
+            .parse()
+            .unwrap();
         for carries in Carries::ALL {
             let name = lane(&target, carries, &account);
             assert_eq!(of_lane(&name), Some((carries, account.clone())));

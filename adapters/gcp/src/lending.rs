@@ -39,8 +39,8 @@ pub(crate) struct Loan<'a> {
     pub(crate) answer_by: Timestamp,
     /// The end that no renewal passes.
     pub(crate) absolute_end: Timestamp,
-    /// When the last token that can be issued for it is dead, with all that is derived.
-    pub(crate) dead_at: Timestamp,
+    /// Until when a token of it can be alive by Google's clock, with all that is derived.
+    pub(crate) lives_until: Timestamp,
 }
 
 impl<'a> Loan<'a> {
@@ -48,7 +48,6 @@ impl<'a> Loan<'a> {
         lease: &'a lease::Terms,
         terms: &'a Terms,
         (mark, answer_by): (Mark, Timestamp),
-        skew: Duration,
     ) -> Self {
         let seconds = |seconds: u32| Duration::from_secs(seconds.into());
         let plan = &lease.plan;
@@ -62,10 +61,9 @@ impl<'a> Loan<'a> {
             answer_by,
             absolute_end: lease.absolute_end,
             // No renewal's token outlives the lease's absolute end, and no binding its condition.
-            dead_at: exposed
+            lives_until: exposed
                 .max(condition_ends(lease.absolute_end))
-                .plus(seconds(plan.derived_seconds))
-                .plus(skew),
+                .plus(seconds(plan.derived_seconds)),
         }
     }
 
@@ -95,7 +93,12 @@ impl<'a> Loan<'a> {
             "the time to ask for {} was over when its turn came",
             slot.name()
         );
-        Err(own_fault(RETRYABLE, "gcp_not_asked_in_time", TOLD_LATE, logged))
+        Err(own_fault(
+            RETRYABLE,
+            "gcp_not_asked_in_time",
+            TOLD_LATE,
+            logged,
+        ))
     }
 }
 
@@ -115,10 +118,33 @@ pub(crate) async fn lend<S: Slot>(slot: &S, loan: &Loan<'_>) -> Result<Token, Fa
         held: Held::Grant(loan.handle.clone()),
         epoch: seen.described.stamp().map_or(Epoch(0), |stamp| stamp.epoch),
         mark: loan.mark,
-        until: loan.dead_at,
+        until: loan.lives_until,
     };
     slot.describe(Some(&stamp)).await?;
-    equip(slot, loan).await.map_err(doubted)
+    match equip(slot, loan).await {
+        Ok(token) => Ok(token),
+        Err(Stopped::Before(fault)) => Err(unstamped(slot, fault).await),
+        Err(Stopped::After(fault)) => Err(doubted(fault)),
+    }
+}
+
+/// Where an account stopped being made ready.
+enum Stopped {
+    /// Nothing was given yet.
+    Before(Fault),
+    /// Something was, or may have been.
+    After(Fault),
+}
+
+/// Nothing was given. Without its stamp, the account is free for the next lease at once.
+async fn unstamped<S: Slot>(slot: &S, fault: Fault) -> Fault {
+    match fault.kind {
+        FaultKind::Ambiguous => fault,
+        FaultKind::Retryable { .. } | FaultKind::Permanent => match slot.describe(None).await {
+            Ok(()) => fault,
+            Err(_) => doubted(fault),
+        },
+    }
 }
 
 /// Lends a part of an account that carries many leases.
@@ -127,7 +153,11 @@ pub(crate) async fn lend_part<S: Slot>(slot: &S, loan: &Loan<'_>) -> Result<(), 
     let seen = found(slot).await?;
     is_open(slot, &seen)?;
     would_bind(slot, loan).await?;
-    bind(slot, loan).await
+    for (at, grant) in loan.terms.way.grants().iter().enumerate() {
+        let bound = bind(slot, loan, grant).await;
+        bound.map_err(|fault| if at > 0 { doubted(fault) } else { fault })?;
+    }
+    Ok(())
 }
 
 /// Mints again for a lease whose account carries no other: only while the account says so itself.
@@ -137,11 +167,16 @@ pub(crate) async fn lend_on<S: Slot>(slot: &S, loan: &Loan<'_>) -> Result<Token,
     let held = Held::Grant(loan.handle.clone());
     let is_lent = |stamp: &Stamp| stamp.phase == Phase::Lent && stamp.held == held;
     if !seen.enabled || !seen.described.stamp().is_some_and(is_lent) {
-        let logged = format!("{} does not carry lease {} any more", slot.name(), loan.handle);
+        let logged = format!(
+            "{} does not carry lease {} any more",
+            slot.name(),
+            loan.handle
+        );
         return Err(unusable("gcp_account_not_lent", logged));
     }
     loan.in_time(slot)?;
-    slot.mint(&loan.terms.token_scopes, loan.seconds(slot)).await
+    slot.mint(&loan.terms.token_scopes, loan.seconds(slot))
+        .await
 }
 
 /// Mints again for a lease whose account carries others too.
@@ -155,7 +190,8 @@ pub(crate) async fn lend_part_on<S: Slot>(slot: &S, loan: &Loan<'_>) -> Result<T
 /// Mints for a lease whose account carries others too, and was looked at.
 pub(crate) async fn mint_part<S: Slot>(slot: &S, loan: &Loan<'_>) -> Result<Token, Fault> {
     loan.in_time(slot)?;
-    slot.mint(&loan.terms.token_scopes, loan.seconds(slot)).await
+    slot.mint(&loan.terms.token_scopes, loan.seconds(slot))
+        .await
 }
 
 /// Looks at an account to mint for it, and at Google's clock with it.
@@ -215,13 +251,29 @@ async fn would_bind<S: Slot>(slot: &S, loan: &Loan<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-async fn equip<S: Slot>(slot: &S, loan: &Loan<'_>) -> Result<Token, Fault> {
-    bind(slot, loan).await?;
-    loan.in_time(slot)?;
-    slot.enable().await?;
+async fn equip<S: Slot>(slot: &S, loan: &Loan<'_>) -> Result<Token, Stopped> {
+    let grants = loan.terms.way.grants();
+    let stopped = |given: bool| {
+        move |fault| match given {
+            false => Stopped::Before(fault),
+            true => Stopped::After(fault),
+        }
+    };
+    for (at, grant) in grants.iter().enumerate() {
+        bind(slot, loan, grant).await.map_err(stopped(at > 0))?;
+    }
+    loan.in_time(slot).map_err(stopped(!grants.is_empty()))?;
+    slot.enable().await.map_err(stopped(!grants.is_empty()))?;
+    mint_when_enabled(slot, loan).await.map_err(Stopped::After)
+}
+
+/// An account that was enabled just now may not be so everywhere.
+async fn mint_when_enabled<S: Slot>(slot: &S, loan: &Loan<'_>) -> Result<Token, Fault> {
     loop {
         loan.in_time(slot)?;
-        let minted = slot.mint(&loan.terms.token_scopes, loan.seconds(slot)).await;
+        let minted = slot
+            .mint(&loan.terms.token_scopes, loan.seconds(slot))
+            .await;
         match minted {
             Err(fault) if fault.code == NOT_YET => {
                 // It is refused, so nothing was given; there may be time to ask again.
@@ -235,16 +287,10 @@ async fn equip<S: Slot>(slot: &S, loan: &Loan<'_>) -> Result<Token, Fault> {
     }
 }
 
-async fn bind<S: Slot>(slot: &S, loan: &Loan<'_>) -> Result<(), Fault> {
-    let mut bound = false;
-    for grant in loan.terms.way.grants() {
-        let doubt = |fault| if bound { doubted(fault) } else { fault };
-        loan.in_time(slot).map_err(doubt)?;
-        let binding = loan.binding(grant);
-        slot.bind(&grant.on, &binding, loan.answer_by).await.map_err(doubt)?;
-        bound = true;
-    }
-    Ok(())
+async fn bind<S: Slot>(slot: &S, loan: &Loan<'_>, grant: &Grant) -> Result<(), Fault> {
+    loan.in_time(slot)?;
+    let binding = loan.binding(grant);
+    slot.bind(&grant.on, &binding, loan.answer_by).await
 }
 
 /// A call was refused, but those before it were not: something is there to be taken back.

@@ -24,7 +24,6 @@ pub const BOUNDARY_CHARACTERS_MAX: usize = 2_048;
 /// How many rules an access boundary may have (Credential Access Boundaries).
 pub const BOUNDARY_RULES_MAX: usize = 10;
 
-
 /// How long a resumable upload can be carried on, in seconds ("must be completed within a week of
 /// being initiated", Cloud Storage): the longest-lived thing that a lease can derive.
 pub const DERIVED_SECONDS_MAX: u32 = 604_800;

@@ -312,7 +312,9 @@ mod tests {
 
     #[test]
     fn what_is_whole_reads_back() {
-        let email: AccountEmail = "jitney-001@acme-pool.iam.gserviceaccount.com".parse().unwrap();
+        let email: AccountEmail = "jitney-001@acme-pool.iam.gserviceaccount.com"
+            .parse()
+            .unwrap();
         assert_eq!(email.project().as_str(), "acme-pool");
         assert_eq!(AccountEmail::of_member(&email.member()), Some(email));
         for text in [

@@ -119,7 +119,9 @@ impl Planner {
 
     /// The lanes of every account that could have carried leases on these resources.
     pub(crate) fn lanes(&self, resources: &[&Resource]) -> BTreeSet<LaneId> {
-        let pools = resources.iter().filter_map(|resource| self.pool_of(resource));
+        let pools = resources
+            .iter()
+            .filter_map(|resource| self.pool_of(resource));
         let accounts = pools.flat_map(|(_, pool)| {
             let accounts = pool.accounts().iter();
             accounts.map(|it| lane(&self.target, pool.carries(), it))
@@ -144,7 +146,10 @@ impl Planner {
     fn check_target(&self, order: &Order<'_>) -> Result<(), CannotPlan> {
         let targets = order.wanted.iter().map(|wanted| &wanted.resource.target);
         let mut targets = targets.chain([order.target]);
-        match (targets.find(|it| **it != self.target), order.wanted.is_empty()) {
+        match (
+            targets.find(|it| **it != self.target),
+            order.wanted.is_empty(),
+        ) {
             (None, false) => Ok(()),
             (None, true) => Err(cannot("nothing_wanted", "no scope is asked for")),
             (Some(target), _) => {
@@ -218,7 +223,10 @@ impl Planner {
             }
             Meaning::Roles { roles, .. } => {
                 let on: PolicyName = id.parse().map_err(|bad| unusable(format!("{bad}")))?;
-                roles.iter().map(|role| grant(on.clone(), role, None)).collect()
+                roles
+                    .iter()
+                    .map(|role| grant(on.clone(), role, None))
+                    .collect()
             }
             Meaning::Objects { role, lists, .. } => match id.parse() {
                 Ok(PolicyName::Bucket(bucket)) => {
@@ -230,13 +238,12 @@ impl Planner {
             },
         };
         let project = &self.config.project;
-        let elsewhere = |grant: &&Grant| {
-            matches!(&grant.on, PolicyName::Project(other) if other != project)
-        };
+        let elsewhere =
+            |grant: &&Grant| matches!(&grant.on, PolicyName::Project(other) if other != project);
         match grants.iter().find(elsewhere) {
-            Some(Grant { on, .. }) => {
-                Err(unusable(format!("{on} is not the target's project, {project}")))
-            }
+            Some(Grant { on, .. }) => Err(unusable(format!(
+                "{on} is not the target's project, {project}"
+            ))),
             None => Ok(grants),
         }
     }
@@ -312,9 +319,10 @@ impl Planner {
                 })?;
                 (account, 1)
             }
-            Pool::Shared(account) => {
-                (account, u32::try_from(CONDITIONAL_BINDINGS_MAX).unwrap_or(1))
-            }
+            Pool::Shared(account) => (
+                account,
+                u32::try_from(CONDITIONAL_BINDINGS_MAX).unwrap_or(1),
+            ),
             Pool::Boundary(account, most) => (account, *most),
         };
         let lane = lane(&self.target, pool.carries(), account);
@@ -376,7 +384,10 @@ fn bounded(meanings: &[Meaning], grants: Vec<Grant>) -> Result<Way, CannotPlan> 
             narrowed: grant.narrowed,
         });
     }
-    if !meanings.iter().all(|it| matches!(it, Meaning::Objects { .. })) {
+    if !meanings
+        .iter()
+        .all(|it| matches!(it, Meaning::Objects { .. }))
+    {
         return Err(not_objects());
     }
     match boundary(&rules) {
@@ -411,7 +422,12 @@ fn summary(terms: &Terms) -> Vec<String> {
         Way::Standing => vec!["what its account's bindings say, which stand".to_owned()],
         Way::Boundary(rules) => {
             let told = |it: &Rule| {
-                format!("no more than {} on {}{}", it.role, it.bucket, narrowed(&it.narrowed))
+                format!(
+                    "no more than {} on {}{}",
+                    it.role,
+                    it.bucket,
+                    narrowed(&it.narrowed)
+                )
             };
             rules.iter().map(told).collect()
         }

@@ -221,7 +221,10 @@ impl Policy {
 }
 
 fn role(binding: &Value) -> &str {
-    binding.get("role").and_then(Value::as_str).unwrap_or_default()
+    binding
+        .get("role")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
 }
 
 fn members(binding: &Value) -> impl Iterator<Item = &str> {

@@ -18,8 +18,7 @@ use crate::names::{AccountEmail, PolicyName};
 use crate::policy::{Binding, Policy, Refused, Which};
 use crate::slot::Freshness;
 
-const TOLD_MOOT: &str =
-    "what is asked for is granted for ever to the account that was to carry the lease; the \
+const TOLD_MOOT: &str = "what is asked for is granted for ever to the account that was to carry the lease; the \
      platform team must look";
 const TOLD_FULL: &str = "the policy has no room for one more lease; try again later";
 const TOLD_LATE: &str = "Google was not asked in time; try again";
@@ -144,7 +143,12 @@ impl<S: Store> PolicyLane<S> {
         }
         edited.await.unwrap_or_else(|_| {
             let logged = format!("the writer of the policy of {} stopped", self.on);
-            Err(own_fault(FaultKind::Ambiguous, "gcp_no_answer", TOLD_UNKNOWN, logged))
+            Err(own_fault(
+                FaultKind::Ambiguous,
+                "gcp_no_answer",
+                TOLD_UNKNOWN,
+                logged,
+            ))
         })
     }
 
@@ -179,13 +183,17 @@ impl<S: Store> PolicyLane<S> {
             return;
         };
         if refused.len() == 1 {
-            refused.into_iter().for_each(|it| it.close(Err(fault.clone())));
+            refused
+                .into_iter()
+                .for_each(|it| it.close(Err(fault.clone())));
             return;
         }
         refused.sort_by_key(|ticket| !ticket.is_removal());
         for ticket in refused {
             if let Some((alone, fault)) = self.attempt(vec![ticket]).await {
-                alone.into_iter().for_each(|it| it.close(Err(fault.clone())));
+                alone
+                    .into_iter()
+                    .for_each(|it| it.close(Err(fault.clone())));
             }
         }
     }
@@ -198,7 +206,9 @@ impl<S: Store> PolicyLane<S> {
                 Tried::Closed => return None,
                 Tried::Refused(tickets, fault) => return Some((tickets, fault)),
                 Tried::Changed(tickets, fault) if tries + 1 == CONFLICTS_MAX => {
-                    tickets.into_iter().for_each(|it| it.close(Err(fault.clone())));
+                    tickets
+                        .into_iter()
+                        .for_each(|it| it.close(Err(fault.clone())));
                     return None;
                 }
                 Tried::Changed(tickets, _) => waiting = tickets,
@@ -215,14 +225,18 @@ impl<S: Store> PolicyLane<S> {
         let before = match self.read().await {
             Ok(before) => before,
             Err(fault) => {
-                tickets.into_iter().for_each(|it| it.close(Err(fault.clone())));
+                tickets
+                    .into_iter()
+                    .for_each(|it| it.close(Err(fault.clone())));
                 return Tried::Closed;
             }
         };
         let mut policy = before.clone();
         let changes = self.change(&mut policy, tickets);
         if policy == before {
-            changes.into_iter().for_each(|(it, gone)| it.close(Ok(gone)));
+            changes
+                .into_iter()
+                .for_each(|(it, gone)| it.close(Ok(gone)));
             return Tried::Closed;
         }
         let written = self.store.set(&self.on, &policy).await;
@@ -257,7 +271,9 @@ impl<S: Store> PolicyLane<S> {
                 Edit::Add(_, by) if self.store.now() >= *by => Err(self.late()),
                 Edit::Add(binding, _) => {
                     let added = policy.add(binding, &self.installation);
-                    added.map(|()| Vec::new()).map_err(|why| refused(&self.on, &why))
+                    added
+                        .map(|()| Vec::new())
+                        .map_err(|why| refused(&self.on, &why))
                 }
             };
             match changed {
@@ -296,7 +312,11 @@ impl<S: Store> PolicyLane<S> {
                 (Edit::Remove(..), Some(Err(fault))) => Err(fault.clone()),
                 (Edit::Remove(account, which), Some(Ok(policy))) => {
                     let left = policy.clone().remove(account, which, &self.installation);
-                    if left.is_empty() { Ok(gone) } else { Err(self.still_there()) }
+                    if left.is_empty() {
+                        Ok(gone)
+                    } else {
+                        Err(self.still_there())
+                    }
                 }
             };
             ticket.close(edited);
@@ -304,9 +324,17 @@ impl<S: Store> PolicyLane<S> {
     }
 
     fn still_there(&self) -> Fault {
-        let logged = format!("a binding that was removed from {} reads back as there", self.on);
+        let logged = format!(
+            "a binding that was removed from {} reads back as there",
+            self.on
+        );
         let kind = FaultKind::Retryable { after: None };
-        own_fault(kind, "gcp_not_read_back", crate::adapter::TOLD_REVOKING, logged)
+        own_fault(
+            kind,
+            "gcp_not_read_back",
+            crate::adapter::TOLD_REVOKING,
+            logged,
+        )
     }
 }
 
@@ -315,9 +343,11 @@ pub(crate) fn refused(on: &PolicyName, why: &Refused) -> Fault {
     let (kind, code, told) = match why {
         Refused::Moot { .. } => (FaultKind::Permanent, "gcp_lease_is_moot", TOLD_MOOT),
         // Bindings leave as leases end, so the same may be taken later.
-        Refused::TooManyMembers(_) | Refused::TooManyConditions { .. } => {
-            (FaultKind::Retryable { after: None }, "gcp_policy_full", TOLD_FULL)
-        }
+        Refused::TooManyMembers(_) | Refused::TooManyConditions { .. } => (
+            FaultKind::Retryable { after: None },
+            "gcp_policy_full",
+            TOLD_FULL,
+        ),
     };
     own_fault(kind, code, told, format!("the policy of {on}: {why}"))
 }

@@ -54,7 +54,12 @@ impl Store for PolicyStore {
         Policy::read(answer).map_err(|why| {
             let logged = format!("the policy of {on} is not one that can be written back: {why}");
             let kind = FaultKind::Retryable { after: None };
-            own_fault(kind, "gcp_policy_unreadable", "Google gave no clear answer", logged)
+            own_fault(
+                kind,
+                "gcp_policy_unreadable",
+                "Google gave no clear answer",
+                logged,
+            )
         })
     }
 

@@ -16,10 +16,7 @@ pub(crate) fn derived_seconds(wanted: &[Wanted], cloud: &CloudName) -> u32 {
     lives.max().unwrap_or(0)
 }
 
-fn derives<'a>(
-    wanted: &'a [Wanted],
-    cloud: &'a CloudName,
-) -> impl Iterator<Item = &'a Derived> {
+fn derives<'a>(wanted: &'a [Wanted], cloud: &'a CloudName) -> impl Iterator<Item = &'a Derived> {
     let columns = wanted.iter().filter_map(|it| it.meaning.clouds.get(cloud));
     columns.flat_map(|column| &column.derives)
 }

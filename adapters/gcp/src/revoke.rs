@@ -37,9 +37,7 @@ impl Revoke for GcpAdapter {
         let mut watch = watch.lock().await;
         self.tell_time(&cases, times, &account).await;
         match carries {
-            Carries::One => {
-                take_back(&slot, &mut watch, hand, (&cases, holds), times).await
-            }
+            Carries::One => take_back(&slot, &mut watch, hand, (&cases, holds), times).await,
             Carries::Many | Carries::Bounded => {
                 take_parts_back(&slot, carries, hand, (&cases, holds), times).await
             }
@@ -60,12 +58,7 @@ impl GcpAdapter {
     }
 
     /// Looks at Google's clock, if it may decide about a lease and was not looked at of late.
-    async fn tell_time(
-        &self,
-        cases: &[Case],
-        times: Times,
-        account: &crate::names::AccountEmail,
-    ) {
+    async fn tell_time(&self, cases: &[Case], times: Times, account: &crate::names::AccountEmail) {
         let latest = self.clock.now().plus(times.skew);
         let may_be_dead = |case: &Case| latest > case.dead_at(times.skew);
         if !cases.iter().any(may_be_dead) || self.clock.at_least().is_some() {

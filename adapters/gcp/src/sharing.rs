@@ -45,11 +45,7 @@ pub(crate) async fn take_parts_back<S: Slot>(
     Ok(pass)
 }
 
-async fn unbind_leases<S: Slot>(
-    slot: &S,
-    open: &[&Case],
-    holds: &[Hold],
-) -> Result<bool, Fault> {
+async fn unbind_leases<S: Slot>(slot: &S, open: &[&Case], holds: &[Hold]) -> Result<bool, Fault> {
     let due: BTreeSet<&PolicyName> = open.iter().flat_map(|case| &case.policies).collect();
     let handles = open.iter().map(|case| &case.handle);
     let held = holds.iter().filter_map(Hold::grant);
@@ -68,13 +64,13 @@ async fn cut_whole<S: Slot>(slot: &S, hand: Hand, holds: &[Hold]) -> Result<Pass
         return Ok(Pass::default());
     };
     let stamp = seen.described.stamp();
-    let pass = told_by(stamp, hand);
+    let pass = told_by(slot, stamp, hand);
     let cuts = holds.iter().filter(|hold| hold.grant().is_none());
     let Some(cut) = cuts.max_by_key(|hold| hold.until) else {
         let is_over = |stamp: &&Stamp| {
             stamp.phase == Phase::Rests && !stamp.held.is_grant() && is_past(slot, stamp.until)
         };
-        if stamp.filter(is_over).is_some() && !pass.is_outdone(hand) {
+        if stamp.filter(is_over).is_some() && !pass.took_nothing_away(hand) {
             slot.enable().await?;
             slot.describe(None).await?;
         }
@@ -96,9 +92,12 @@ async fn cut_whole<S: Slot>(slot: &S, hand: Hand, holds: &[Hold]) -> Result<Pass
     }
     let after = slot.look().await?;
     Ok(Pass {
-        undone: if undone { vec![cut.held.clone()] } else { Vec::new() },
+        undone: if undone {
+            vec![cut.held.clone()]
+        } else {
+            Vec::new()
+        },
         unreached: after.is_some_and(|after| after.enabled),
         ..pass
     })
 }
-

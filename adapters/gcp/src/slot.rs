@@ -53,8 +53,8 @@ pub(crate) trait Slot: Sync {
     /// Whether the clocks agree well enough to mint.
     fn clocks_agree(&self) -> Result<(), Fault>;
 
-    /// How much time has passed, by a clock that nobody sets.
-    fn passed(&self) -> Duration;
+    /// Google's clock at most.
+    fn cloud_latest(&self) -> Option<Timestamp>;
 
     /// Waits.
     fn rest(&self, time: Duration) -> impl Future<Output = ()> + Send;

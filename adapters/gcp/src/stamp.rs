@@ -42,7 +42,7 @@ pub struct Stamp {
     pub epoch: Epoch,
     /// How far the ledger was.
     pub mark: Mark,
-    /// When the last token that can have been issued for it is dead, with all that is derived.
+    /// Until when a token of it can be alive by Google's clock, with all that is derived.
     pub until: Timestamp,
 }
 
@@ -221,7 +221,10 @@ mod tests {
     #[test]
     fn what_is_not_a_stamp_of_ours_is_not_taken_for_one() {
         assert_eq!(Described::read("", &acme()), Described::Unstamped);
-        assert_eq!(Described::read("for deploys", &acme()), Described::Unstamped);
+        assert_eq!(
+            Described::read("for deploys", &acme()),
+            Described::Unstamped
+        );
         let ours = description(Some(&stamp()), &acme());
         for changed in [
             ours.replace("acme", "acme-2"),

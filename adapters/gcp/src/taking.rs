@@ -18,19 +18,22 @@ use crate::stamp::{Phase, Stamp};
 /// What one process remembers of an account. Forgetting it costs time, never a lease.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
-    /// Since when every look found it ended, by a clock that nobody sets: two brokers' wall clocks
-    /// may be minutes apart, and what one ended another must not call settled at once.
-    ended_since: Option<Duration>,
+    /// Since when every look found it ended, by Google's clock: two brokers' wall clocks may be
+    /// minutes apart, and what one ended another must not call settled at once.
+    ended_since: Option<Timestamp>,
 }
 
 impl Watch {
-    /// Takes note of a look. Gives for how long it has stood.
-    fn looked(&mut self, ended: bool, just_now: bool, passed: Duration) -> Duration {
-        self.ended_since = match self.ended_since {
-            Some(since) if ended && !just_now => Some(since),
-            Some(_) | None => ended.then_some(passed),
-        };
-        self.ended_since.map_or(Duration::ZERO, |since| passed.saturating_sub(since))
+    /// Takes note of a look that found it ended. Gives for how long it has stood at least.
+    fn ended<S: Slot>(&mut self, slot: &S, just_now: bool) -> Duration {
+        self.ended_since = self
+            .ended_since
+            .filter(|_| !just_now)
+            .or_else(|| slot.cloud_latest());
+        match (self.ended_since, slot.cloud_now()) {
+            (Some(since), Some(now)) => now.since(since),
+            (Some(_), None) | (None, _) => Duration::ZERO,
+        }
     }
 }
 
@@ -123,52 +126,60 @@ async fn bring<S: Slot>(
         let found = Found::Gone;
         return Ok(Brought { found, pass });
     };
-    let pass = told_by(seen.described.stamp(), hand);
-    let (mut found, pass) = if is_wanted(open, holds) {
-        let (found, undone) = end(slot, &seen, hand, (open, holds), times).await?;
-        let undone = if undone && watch.ended_since.is_some() {
-            holds.iter().map(|hold| hold.held.clone()).collect()
-        } else {
-            Vec::new()
-        };
-        (found, Pass { undone, ..pass })
-    } else {
-        // Whoever knows more than we do may have lent it.
-        if !pass.is_outdone(hand) {
+    let pass = told_by(slot, seen.described.stamp(), hand);
+    if !is_wanted(open, holds) {
+        // Whoever knows more than we do may have lent it, or know what must stay.
+        if !pass.took_nothing_away(hand) {
             free(slot, &seen).await?;
         }
-        (Found::NotEnded, pass)
-    };
-    let (ended, just_now) = match found {
-        Found::Ended { just_now, .. } => (true, just_now),
-        Found::NotEnded | Found::Gone => (false, false),
-    };
-    let stood = watch.looked(ended, just_now, slot.passed());
-    if ended {
-        found = Found::Ended { just_now, stood };
+        *watch = Watch::default();
+        let found = Found::NotEnded;
+        return Ok(Brought { found, pass });
     }
+    let was_ended = watch.ended_since.is_some();
+    let found = match end(slot, &seen, hand, (open, holds), times).await? {
+        Found::Ended { just_now, .. } => Found::Ended {
+            just_now,
+            stood: watch.ended(slot, just_now),
+        },
+        not_ended @ (Found::NotEnded | Found::Gone) => {
+            *watch = Watch::default();
+            not_ended
+        }
+    };
+    let undone = match found {
+        Found::Ended { just_now: true, .. } if was_ended => {
+            holds.iter().map(|hold| hold.held.clone()).collect()
+        }
+        Found::Ended { .. } | Found::NotEnded | Found::Gone => Vec::new(),
+    };
+    let pass = Pass { undone, ..pass };
     Ok(Brought { found, pass })
 }
 
-/// What a stamp tells of other hands and other ledgers.
-pub(crate) fn told_by(stamp: Option<&Stamp>, hand: Hand) -> Pass {
-    let newer = stamp.map(|stamp| stamp.epoch).filter(|epoch| *epoch > hand.epoch);
+/// What a look tells of other hands, other ledgers and other clocks. By a clock that is wrong, what
+/// must still be held looks over.
+pub(crate) fn told_by<S: Slot>(slot: &S, stamp: Option<&Stamp>, hand: Hand) -> Pass {
+    let newer = stamp
+        .map(|stamp| stamp.epoch)
+        .filter(|epoch| *epoch > hand.epoch);
     Pass {
         mark_seen: stamp.map(|stamp| stamp.mark),
         superseded_by: newer,
+        clock_disagrees: slot.clocks_agree().is_err(),
         ..Pass::default()
     }
 }
 
 /// Ends whatever the account carries. Nothing here gives, so it is right whoever else is at it. All
-/// three parts are tried, whatever becomes of the others. Tells whether something had to be ended.
+/// three parts are tried, whatever becomes of the others.
 async fn end<S: Slot>(
     slot: &S,
     seen: &Seen,
     hand: Hand,
     (open, holds): (&[&Case], &[Hold]),
     times: Times,
-) -> Result<(Found, bool), Fault> {
+) -> Result<Found, Fault> {
     let disabled = match seen.enabled {
         true => slot.disable().await,
         false => Ok(()),
@@ -188,16 +199,14 @@ async fn end<S: Slot>(
     } else {
         Some(seen.clone())
     };
-    let just_now = seen.enabled || had_bindings;
-    let found = match after {
+    Ok(match after {
         Some(after) if !after.enabled => Found::Ended {
-            just_now,
+            just_now: seen.enabled || had_bindings,
             stood: Duration::ZERO,
         },
         Some(_) => Found::NotEnded,
         None => Found::Gone,
-    };
-    Ok((found, just_now))
+    })
 }
 
 /// Removes bindings of ours from the policies of what is due, as they are now, and from all others
@@ -209,7 +218,11 @@ pub(crate) async fn unbind<S: Slot>(
 ) -> Result<bool, Fault> {
     let mut had_any = false;
     let mut failed = None;
-    for on in due.iter().copied().chain(slot.known().iter().filter(|on| !due.contains(on))) {
+    for on in due
+        .iter()
+        .copied()
+        .chain(slot.known().iter().filter(|on| !due.contains(on)))
+    {
         let freshness = match due.contains(on) {
             true => Freshness::Now,
             false => Freshness::OfLate,
@@ -229,11 +242,13 @@ fn resting(
     (open, holds): (&[&Case], &[Hold]),
     times: Times,
 ) -> Option<Stamp> {
-    let due = open.iter().map(|case| {
-        let held = Held::Grant(case.handle.clone());
-        (case.dead_at(times.skew), held)
-    });
-    let held = holds.iter().map(|hold| (hold.until, hold.held.clone()));
+    // A stamp is judged by Google's clock, a hold by ours: that is what its skew is for.
+    let due = open
+        .iter()
+        .map(|case| (case.lives_until(), Held::Grant(case.handle.clone())));
+    let held = holds
+        .iter()
+        .map(|hold| (hold.until.minus(times.skew), hold.held.clone()));
     let (until, held) = due.chain(held).max()?;
     let ours = Stamp {
         phase: Phase::Rests,
@@ -244,16 +259,19 @@ fn resting(
     };
     match seen.described.stamp() {
         // Whoever is later knows more than we do. We only add what we know of.
-        Some(theirs) if theirs.is_later_than(hand) => {
-            (theirs.until < ours.until).then(|| Stamp {
-                until: ours.until,
-                ..theirs.clone()
-            })
-        }
+        Some(theirs) if theirs.is_later_than(hand) => (theirs.until < ours.until).then(|| Stamp {
+            until: ours.until,
+            ..theirs.clone()
+        }),
         Some(mine) => {
             // A later mark alone is no reason to write.
             let mark = mine.mark;
-            (*mine != Stamp { mark, ..ours.clone() }).then_some(ours)
+            (*mine
+                != Stamp {
+                    mark,
+                    ..ours.clone()
+                })
+            .then_some(ours)
         }
         None => Some(ours),
     }
@@ -265,14 +283,20 @@ fn in_seconds(moment: Timestamp) -> Timestamp {
 }
 
 /// Nothing is due and nothing is held: the account is made ready for the next lease. It stays
-/// disabled, and stamped for as long as its stamp says that something may be alive.
+/// disabled, and stamped for as long as its stamp says that something may be alive. One that says
+/// that it is lent may carry a lease that is neither due nor held.
 async fn free<S: Slot>(slot: &S, seen: &Seen) -> Result<(), Fault> {
+    let stamp = seen.described.stamp();
+    let is_over = stamp.is_none_or(|stamp| is_past(slot, stamp.until));
+    if !is_over && stamp.is_some_and(|stamp| stamp.phase == Phase::Lent) {
+        return Ok(());
+    }
     if seen.enabled {
         slot.disable().await?;
     }
     unbind(slot, &slot.known().iter().collect(), &Which::Every).await?;
-    match seen.described.stamp() {
-        Some(stamp) if is_past(slot, stamp.until) => slot.describe(None).await,
+    match stamp {
+        Some(_) if is_over => slot.describe(None).await,
         Some(_) | None => Ok(()),
     }
 }

@@ -43,18 +43,54 @@ fn a_mistake_is_told_with_its_key() {
     for (key, value, told) in [
         ("project", json!("Acme"), "is not the id of a project"),
         ("pools", json!({}), "`pools` is empty"),
-        ("endpoint_url", json!("http://localhost:80"), "only loopback may be plain"),
-        ("endpoint_url", json!("http://10.0.0.1:80"), "only loopback may be plain"),
-        ("endpoint_url", json!("https://"), "`endpoint_url` is `https://`"),
-        ("endpoint_url", json!("https://x/y"), "`endpoint_url` is `https://x/y`"),
-        ("elevate_deadline_seconds", json!(46), "is 46: expected 1 to 45"),
+        (
+            "endpoint_url",
+            json!("http://localhost:80"),
+            "only loopback may be plain",
+        ),
+        (
+            "endpoint_url",
+            json!("http://10.0.0.1:80"),
+            "only loopback may be plain",
+        ),
+        (
+            "endpoint_url",
+            json!("https://"),
+            "`endpoint_url` is `https://`",
+        ),
+        (
+            "endpoint_url",
+            json!("https://x/y"),
+            "`endpoint_url` is `https://x/y`",
+        ),
+        (
+            "elevate_deadline_seconds",
+            json!(46),
+            "is 46: expected 1 to 45",
+        ),
         ("settle_seconds", json!(901), "is 901: expected 0 to 900"),
         ("clock_skew_seconds", json!(0), "is 0: expected 1 to 60"),
-        ("max_token_seconds", json!(43_201), "is 43201: expected 60 to 43200"),
-        ("max_derived_seconds", json!(604_801), "expected 0 to 604800"),
+        (
+            "max_token_seconds",
+            json!(43_201),
+            "is 43201: expected 60 to 43200",
+        ),
+        (
+            "max_derived_seconds",
+            json!(604_801),
+            "expected 0 to 604800",
+        ),
         ("account_writes_per_minute", json!(11), "is 11: expected 12"),
-        ("write_interval_milliseconds", json!(60_001), "expected 0 to 60000"),
-        ("credentials", json!({ "from": "key" }), "unknown variant `key`"),
+        (
+            "write_interval_milliseconds",
+            json!(60_001),
+            "expected 0 to 60000",
+        ),
+        (
+            "credentials",
+            json!({ "from": "key" }),
+            "unknown variant `key`",
+        ),
         ("region", json!("eu"), "unknown field `region`"),
     ] {
         let error = with(key, value).unwrap_err();
@@ -77,13 +113,31 @@ fn an_account_carries_leases_in_one_way() {
     for (pool, told) in [
         (json!({ "accounts": [] }), "it has no accounts"),
         (json!({ "accounts": [ONE, ONE] }), "is named twice"),
-        (json!({ "accounts": ["ada@acme.example"] }), "is not the email"),
-        (json!({ "mode": "sa-binding", "accounts": [ONE, TWO] }), "name exactly one"),
+        (
+            json!({ "accounts": ["ada@acme.example"] }),
+            "is not the email",
+        ),
+        (
+            json!({ "mode": "sa-binding", "accounts": [ONE, TWO] }),
+            "name exactly one",
+        ),
         (json!({ "mode": "cab", "accounts": [] }), "name exactly one"),
-        (json!({ "mode": "cab", "accounts": [ONE], "leases_max": 0 }), "at least 1"),
-        (json!({ "accounts": [ONE], "leases_max": 3 }), "is for `cab`"),
-        (json!({ "mode": "cab", "accounts": [ONE], "standing": standing }), "is for `sa-pool`"),
-        (json!({ "mode": "pam", "accounts": [ONE] }), "unknown variant `pam`"),
+        (
+            json!({ "mode": "cab", "accounts": [ONE], "leases_max": 0 }),
+            "at least 1",
+        ),
+        (
+            json!({ "accounts": [ONE], "leases_max": 3 }),
+            "is for `cab`",
+        ),
+        (
+            json!({ "mode": "cab", "accounts": [ONE], "standing": standing }),
+            "is for `sa-pool`",
+        ),
+        (
+            json!({ "mode": "pam", "accounts": [ONE] }),
+            "unknown variant `pam`",
+        ),
         (
             json!({ "accounts": [ONE], "standing": [{ "on": "x", "role": "roles/a.b" }] }),
             "is not the full name",

@@ -135,14 +135,30 @@ fn code(wanted: &[Wanted]) -> &'static str {
 #[test]
 fn a_lease_is_a_slot_with_bindings_of_its_own() {
     let plan = plan(&[read("/releases/")]).unwrap();
-    assert_eq!(plan.lane.to_string(), format!("acme-gcp/account/{}", email(1)));
+    assert_eq!(
+        plan.lane.to_string(),
+        format!("acme-gcp/account/{}", email(1))
+    );
     assert_eq!(plan.lane_capacity, 1);
     assert_eq!((plan.lives_seconds, plan.derived_seconds), (900, 0));
-    assert_eq!((plan.answers_within_seconds, plan.lands_within_seconds), (45, 180));
-    assert_eq!(plan.guarantees.recall, Recall::Severs { within_seconds: 70 });
+    assert_eq!(
+        (plan.answers_within_seconds, plan.lands_within_seconds),
+        (45, 180)
+    );
+    assert_eq!(
+        plan.guarantees.recall,
+        Recall::Severs { within_seconds: 70 }
+    );
     assert!(plan.guarantees.ends_by_itself);
     let terms = terms(&plan);
-    assert_eq!(terms.token_scopes.iter().map(TokenScope::as_str).collect::<Vec<_>>(), [READ_ONLY]);
+    assert_eq!(
+        terms
+            .token_scopes
+            .iter()
+            .map(TokenScope::as_str)
+            .collect::<Vec<_>>(),
+        [READ_ONLY]
+    );
     let Way::Own(grants) = &terms.way else {
         panic!("{terms:?}");
     };
@@ -188,7 +204,12 @@ fn a_role_of_a_project_is_bound_on_that_project() {
     assert_eq!(grants[0].on.to_string(), PROJECT);
     assert_eq!(grants[0].role.as_str(), "projects/acme-prod/roles/deployer");
     // It can make what outlives it.
-    assert_eq!(plan.guarantees.recall, Recall::Lapses { within_seconds: 900 });
+    assert_eq!(
+        plan.guarantees.recall,
+        Recall::Lapses {
+            within_seconds: 900
+        }
+    );
     let mut narrowed = apply();
     narrowed.scope = "infra:apply@deployer/x".parse().unwrap();
     assert_eq!(code(&[narrowed]), "path_not_allowed");
@@ -197,11 +218,19 @@ fn a_role_of_a_project_is_bound_on_that_project() {
 #[test]
 fn what_lives_a_week_is_waited_for_unless_it_ends_with_its_account() {
     let lapses = plan(&[write("/releases/", false)]).unwrap();
-    assert_eq!(lapses.guarantees.recall, Recall::Lapses { within_seconds: 604_870 });
+    assert_eq!(
+        lapses.guarantees.recall,
+        Recall::Lapses {
+            within_seconds: 604_870
+        }
+    );
     assert_eq!(lapses.derived_seconds, 604_800);
     // What ends with its account wakes with it, so the account rests as long.
     let severs = plan(&[write("/releases/", true)]).unwrap();
-    assert_eq!(severs.guarantees.recall, Recall::Severs { within_seconds: 70 });
+    assert_eq!(
+        severs.guarantees.recall,
+        Recall::Severs { within_seconds: 70 }
+    );
     assert_eq!(severs.derived_seconds, 604_800);
     // An operator who reckons with less is not given what lives longer.
     let planner = planner(&json!({ "max_derived_seconds": 3_600 }));
@@ -230,7 +259,12 @@ fn a_shared_account_promises_no_more_than_its_tokens_end() {
     let plan = plan(&[via(Some("shared"), read("/releases/"))]).unwrap();
     assert_eq!(plan.lane.name, format!("shared/{}", email(4)));
     assert_eq!(plan.lane_capacity, 20);
-    assert_eq!(plan.guarantees.recall, Recall::Lapses { within_seconds: 900 });
+    assert_eq!(
+        plan.guarantees.recall,
+        Recall::Lapses {
+            within_seconds: 900
+        }
+    );
     assert!(plan.guarantees.because[0].contains("other leases"));
 }
 
@@ -240,7 +274,12 @@ fn a_boundary_is_for_objects_and_for_nothing_else() {
     let bounded = plan(&[uploads(write("/releases/", false))]).unwrap();
     assert_eq!(bounded.lane.name, format!("boundary/{}", email(5)));
     assert_eq!(bounded.lane_capacity, 7);
-    assert_eq!(bounded.guarantees.recall, Recall::Lapses { within_seconds: 605_700 });
+    assert_eq!(
+        bounded.guarantees.recall,
+        Recall::Lapses {
+            within_seconds: 605_700
+        }
+    );
     assert!(matches!(terms(&bounded).way, Way::Boundary(rules) if rules.len() == 1));
     assert_eq!(code(&[uploads(apply())]), "not_for_boundaries");
     let roles = json!({ "kind": "roles", "roles": ["roles/storage.admin"],
@@ -253,7 +292,10 @@ fn a_boundary_is_for_objects_and_for_nothing_else() {
 
 #[test]
 fn one_lease_has_one_account() {
-    assert_eq!(code(&[read(""), via(Some("fast"), read(""))]), "needs_two_pools");
+    assert_eq!(
+        code(&[read(""), via(Some("fast"), read(""))]),
+        "needs_two_pools"
+    );
     assert_eq!(code(&[via(None, read(""))]), "resource_unusable");
     assert_eq!(code(&[via(Some("nowhere"), read(""))]), "resource_unusable");
     // Where there is only one pool, it need not be named.
@@ -274,7 +316,12 @@ fn what_cannot_be_expressed_is_refused() {
                             "token_scope": READ_ONLY });
     let senseless = wanted_with("a:b@c", BUCKET, &senseless, &json!([]));
     assert_eq!(code(&[senseless]), "catalogue_unusable");
-    for id in [PROJECT, OWN_ROLE, "artifacts-prod", "arn:aws:s3:::artifacts"] {
+    for id in [
+        PROJECT,
+        OWN_ROLE,
+        "artifacts-prod",
+        "arn:aws:s3:::artifacts",
+    ] {
         let mut not_a_bucket = read("");
         not_a_bucket.resource.native_id = id.to_owned();
         assert_eq!(code(&[not_a_bucket]), "resource_unusable", "{id}");
@@ -294,7 +341,10 @@ fn a_recovery_finds_every_account_that_could_have_carried_something() {
     let (read, fast) = (read(""), via(Some("fast"), read("")));
     let lanes = planner.lanes(&[&read.resource, &fast.resource]);
     let names: Vec<String> = lanes.into_iter().map(|lane| lane.name).collect();
-    assert_eq!(names, [1, 2, 3].map(|number| format!("account/{}", email(number))));
+    assert_eq!(
+        names,
+        [1, 2, 3].map(|number| format!("account/{}", email(number)))
+    );
 }
 
 #[test]

@@ -1,9 +1,5 @@
 //! What is changed in a policy, and above all what is not.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use proptest::prelude::*;
 
@@ -138,7 +134,9 @@ fn googles_limits_are_counted_before_it_is_asked() {
         "{refused:?}"
     );
     // Others named in the same policy count as well, each time they are named.
-    let members: Vec<String> = (0..1_496).map(|n| format!("user:u{n}@acme.example")).collect();
+    let members: Vec<String> = (0..1_496)
+        .map(|n| format!("user:u{n}@acme.example"))
+        .collect();
     let mut value = estate();
     value["bindings"][2]["members"] = json!(members);
     let mut full = policy(value);
@@ -178,7 +176,10 @@ fn whoever_was_put_into_a_binding_of_ours_stays_in_it() {
     let members = value["bindings"][3]["members"].as_array_mut().unwrap();
     members.push(json!("user:ada@acme.example"));
     let mut changed = policy(value);
-    assert_eq!(changed.remove(&account(1), &Which::Every, &acme()), [handle(1)]);
+    assert_eq!(
+        changed.remove(&account(1), &Which::Every, &acme()),
+        [handle(1)]
+    );
     assert_eq!(
         changed.written()["bindings"][3]["members"],
         json!(["user:ada@acme.example"])
@@ -190,12 +191,19 @@ fn of_a_shared_account_only_the_meant_leases_are_removed() {
     let mut shared = policy(estate());
     for number in 1..4 {
         let account = account(1);
-        let binding = Binding { account, ..binding(number) };
+        let binding = Binding {
+            account,
+            ..binding(number)
+        };
         shared.add(&binding, &acme()).unwrap();
     }
     let which = Which::Of(vec![handle(2), handle(9)]);
     assert_eq!(shared.remove(&account(1), &which, &acme()), [handle(2)]);
-    let left: Vec<Handle> = shared.ours(&acme()).into_iter().map(|it| it.handle).collect();
+    let left: Vec<Handle> = shared
+        .ours(&acme())
+        .into_iter()
+        .map(|it| it.handle)
+        .collect();
     assert_eq!(left, [handle(1), handle(3)]);
 }
 

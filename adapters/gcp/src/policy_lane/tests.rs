@@ -126,10 +126,15 @@ fn lane() -> (Arc<PolicyLane<Fake>>, Arc<Fake>) {
         ..Kept::default()
     };
     let fake = Arc::new(Fake(Mutex::new(kept)));
-    let on = "//cloudresourcemanager.googleapis.com/projects/acme-prod".parse().unwrap();
+    let on = "//cloudresourcemanager.googleapis.com/projects/acme-prod"
+        .parse()
+        .unwrap();
     let installation = "acme".parse().unwrap();
     let interval = Duration::from_secs(1);
-    (PolicyLane::new(on, Arc::clone(&fake), installation, interval), fake)
+    (
+        PolicyLane::new(on, Arc::clone(&fake), installation, interval),
+        fake,
+    )
 }
 
 async fn all(lane: &Arc<PolicyLane<Fake>>, edits: Vec<Edit>) -> Vec<Edited> {
@@ -145,8 +150,11 @@ async fn all(lane: &Arc<PolicyLane<Fake>>, edits: Vec<Edit>) -> Vec<Edited> {
 
 async fn titles(lane: &Arc<PolicyLane<Fake>>) -> Vec<Handle> {
     let policy = lane.look(Freshness::Now).await.unwrap();
-    let mut handles: Vec<_> =
-        policy.ours(&lane.installation).into_iter().map(|it| it.handle).collect();
+    let mut handles: Vec<_> = policy
+        .ours(&lane.installation)
+        .into_iter()
+        .map(|it| it.handle)
+        .collect();
     handles.sort();
     handles
 }
@@ -160,7 +168,10 @@ async fn edits_that_wait_share_one_write() {
     // The first may go alone; the others wait for it and go together.
     let writes = fake.with(|kept| kept.writes);
     assert!(writes <= 2, "{writes} writes for 29 edits");
-    assert_eq!(fake.with(|kept| kept.policy["auditConfigs"][0]["service"].clone()), "allServices");
+    assert_eq!(
+        fake.with(|kept| kept.policy["auditConfigs"][0]["service"].clone()),
+        "allServices"
+    );
 }
 
 #[tokio::test(flavor = "current_thread")]
@@ -204,7 +215,10 @@ async fn a_lease_that_is_refused_keeps_no_other_from_ending() {
     for edited in &edited {
         refusals += u32::from(edited.is_err());
     }
-    assert!(edited[2].as_ref().is_ok_and(|gone| *gone == [handle(1)]), "{edited:?}");
+    assert!(
+        edited[2].as_ref().is_ok_and(|gone| *gone == [handle(1)]),
+        "{edited:?}"
+    );
     assert!(refusals <= 1, "{edited:?}");
     assert!(!titles(&lane).await.contains(&handle(1)));
 }
@@ -246,7 +260,10 @@ async fn what_is_late_is_not_written_and_what_is_moot_is_refused() {
                                            "members": [account(1).member()] }]);
     });
     let fault = lane.edit(add(1)).await.unwrap_err();
-    assert_eq!((fault.code, fault.kind), ("gcp_lease_is_moot", FaultKind::Permanent));
+    assert_eq!(
+        (fault.code, fault.kind),
+        ("gcp_lease_is_moot", FaultKind::Permanent)
+    );
     assert_eq!(fake.with(|kept| kept.writes), 0);
 }
 
