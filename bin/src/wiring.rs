@@ -13,6 +13,7 @@ use jitney_core::ledger::Ledger;
 use jitney_core::pulse::Pulse;
 use jitney_core::reconcile::Lanes;
 use jitney_core::usecase::{Core, Slots};
+use jitney_gcp::{GcpAdapter, GcpTarget, Identity};
 use jitney_identity::assertions::AssertionIssuer;
 use jitney_identity::hooks::{GithubHook, GitlabHook, WeakSecret};
 use jitney_identity::{Issuers, Verifier};
@@ -42,14 +43,13 @@ pub async fn wire_as(
 ) -> Result<BrokerOptions, Failure> {
     let mut adapters = BTreeMap::<TargetName, Arc<dyn Adapter>>::new();
     for (name, target) in &configuration.targets {
-        let CloudTarget::Aws(account) = target;
-        let installation = configuration.installation.clone();
-        let identities = identities(account)?;
-        let clock = Arc::new(SystemClock);
-        let account = (**account).clone();
-        let adapter = AwsAdapter::new(name.clone(), account, installation, &identities, clock)
-            .map_err(|error| Failure::internal(&error))?;
-        adapters.insert(name.clone(), Arc::new(adapter));
+        let adapter: Arc<dyn Adapter> = match target {
+            CloudTarget::Aws(account) => {
+                Arc::new(aws(configuration, name, account, &identities(account)?)?)
+            }
+            CloudTarget::Gcp(project) => Arc::new(gcp(configuration, name, project)?),
+        };
+        adapters.insert(name.clone(), adapter);
     }
     let (catalogue, policies) = policies(configuration)?;
     let keys = keys::read(&configuration.keys, &configuration.installation)?;
@@ -86,6 +86,42 @@ pub async fn wire_as(
         admin_socket: Some(configuration.admin_socket.clone()),
         lane_pause: core::time::Duration::from_millis(broker.lane_pause_milliseconds.into()),
     })
+}
+
+fn aws(
+    configuration: &Configuration,
+    name: &TargetName,
+    account: &AwsTarget,
+    identities: &Identities,
+) -> Result<AwsAdapter, Failure> {
+    let installation = configuration.installation.clone();
+    let clock = Arc::new(SystemClock);
+    AwsAdapter::new(
+        name.clone(),
+        account.clone(),
+        installation,
+        identities,
+        clock,
+    )
+    .map_err(|error| Failure::internal(&error))
+}
+
+/// The adapter of a Google Cloud project, which also knows what is to be looked at there.
+pub fn gcp(
+    configuration: &Configuration,
+    name: &TargetName,
+    project: &GcpTarget,
+) -> Result<GcpAdapter, Failure> {
+    let identity = Identity::of(project).map_err(|error| {
+        let told = format!("`targets.{name}.credentials`: {error}");
+        Failure::configuration("no_identity", told)
+    })?;
+    let installation = configuration.installation.clone();
+    let resources = configuration.resources.values();
+    let here = resources.filter(|resource| resource.target == *name);
+    let (project, clock) = (project.clone(), Arc::new(SystemClock));
+    GcpAdapter::new(name.clone(), project, installation, identity, clock, here)
+        .map_err(|error| Failure::unreachable("no_https", error))
 }
 
 fn policies(configuration: &Configuration) -> Result<(Catalogue, CedarPolicies), Failure> {

@@ -4,7 +4,7 @@
 
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -321,6 +321,18 @@ impl WrittenPool {
 }
 
 impl GcpTarget {
+    /// The same with every path taken from a folder.
+    #[must_use]
+    pub fn below(mut self, folder: &Path) -> Self {
+        match &mut self.credentials {
+            CredentialSource::File { path } | CredentialSource::TokenFile { path } => {
+                *path = folder.join(&*path);
+            }
+            CredentialSource::Ambient => {}
+        }
+        self
+    }
+
     /// Whether calls go unencrypted; then they stay on this machine.
     pub(crate) fn is_plain_http(&self) -> bool {
         let url = self.endpoint_url.as_deref();

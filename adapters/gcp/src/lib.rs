@@ -15,6 +15,7 @@ mod condition;
 mod config;
 mod connect;
 mod elevate;
+mod examine;
 mod exchange;
 #[cfg(test)]
 mod histories;
@@ -41,4 +42,5 @@ pub use adapter::{CLOUD, GcpAdapter, NoAdapter};
 pub use config::{BadTarget, CredentialSource, GcpTarget};
 pub use connect::{Identity, NoIdentity};
 pub use elevate::{ACCESS_TOKEN, CREDENTIAL_KIND, PROJECT_ID, SERVICE_ACCOUNT};
+pub use examine::Examination;
 pub use names::{AccountEmail, BadName, BucketName, PolicyName, ProjectId, RoleName};

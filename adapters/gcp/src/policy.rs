@@ -135,22 +135,41 @@ impl Policy {
         found.collect()
     }
 
+    /// How many principals it names, each occurrence counted.
+    pub(crate) fn members(&self) -> usize {
+        self.bindings().iter().flat_map(members).count()
+    }
+
+    /// Whether an account has a role without a condition.
+    pub(crate) fn has_for_ever(&self, account: &AccountEmail, role: &str) -> bool {
+        self.for_ever(account).any(|it| it == role)
+    }
+
+    /// A role that an account has without a condition, if there is one.
+    pub(crate) fn anything_for_ever(&self, account: &AccountEmail) -> Option<&str> {
+        self.for_ever(account).next()
+    }
+
+    fn for_ever(&self, account: &AccountEmail) -> impl Iterator<Item = &str> {
+        let member = account.member();
+        let is_its = move |it: &&Value| !is_conditional(it) && members(it).any(|it| it == member);
+        self.bindings().iter().filter(is_its).map(role)
+    }
+
     /// Whether a binding could be added, as far as can be seen.
     pub(crate) fn takes(&self, binding: &Binding) -> Result<(), Refused> {
         let (account, role) = (&binding.account, &binding.role);
-        let member = account.member();
-        let same = self.bindings().iter().filter(|it| {
-            self::role(it) == role.as_str() && members(it).any(|named| named == member)
-        });
-        let (conditional, unconditional): (Vec<_>, Vec<_>) =
-            same.partition(|it| it.get("condition").is_some_and(|it| !it.is_null()));
-        if !unconditional.is_empty() {
+        if self.has_for_ever(account, role.as_str()) {
             return Err(Refused::Moot {
                 account: account.clone(),
                 role: role.clone(),
             });
         }
-        let count = conditional.len().saturating_add(1);
+        let member = account.member();
+        let same = self.bindings().iter().filter(|it| {
+            self::role(it) == role.as_str() && members(it).any(|named| named == member)
+        });
+        let count = same.count().saturating_add(1);
         if count > CONDITIONAL_BINDINGS_MAX {
             return Err(Refused::TooManyConditions {
                 account: account.clone(),
@@ -158,8 +177,7 @@ impl Policy {
                 count,
             });
         }
-        let named = self.bindings().iter().flat_map(members).count();
-        match named.saturating_add(1) {
+        match self.members().saturating_add(1) {
             count if count > POLICY_MEMBERS_MAX => Err(Refused::TooManyMembers(count)),
             _ => Ok(()),
         }
@@ -230,6 +248,10 @@ fn role(binding: &Value) -> &str {
 fn members(binding: &Value) -> impl Iterator<Item = &str> {
     let members = binding.get("members").and_then(Value::as_array);
     members.into_iter().flatten().filter_map(Value::as_str)
+}
+
+fn is_conditional(binding: &Value) -> bool {
+    binding.get("condition").is_some_and(|it| !it.is_null())
 }
 
 fn said<'a>(binding: &'a Value, field: &str) -> Option<&'a str> {

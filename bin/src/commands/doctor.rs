@@ -1,13 +1,14 @@
 //! `jitney doctor`: looks at everything an operator can have set up wrongly, one line each, with
 //! what to change. What cannot be looked at is said, and is not taken for well.
 
+use core::time::Duration;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use jitney_api::admin::StatusView;
 use jitney_api::paths;
-use jitney_aws::{Examination, Identities, examine};
+use jitney_aws::{AwsTarget, Identities, examine};
 use jitney_broker::SystemClock;
 use jitney_identity::assertions::AssertionIssuer;
 use jitney_ledger_postgres::posture;
@@ -80,14 +81,13 @@ pub async fn doctor(file: ConfigurationFile) -> Result<u8, Failure> {
     look_at_files(&configuration, &mut report)?;
     report.line("ledger", &ledger(&configuration).await)?;
     for (name, target) in &configuration.targets {
-        let CloudTarget::Aws(account) = target;
         let place = format!("target {name}");
-        match Identities::of(account) {
-            Err(error) => report.line(&place, &Finding::Wrong(error.to_string()))?,
-            Ok(identities) => {
-                let found = examine(account, &identities, Arc::new(SystemClock)).await;
-                look_at_target(&place, &found, &mut report)?;
-            }
+        match target {
+            CloudTarget::Aws(account) => look_at_aws(&place, account, &mut report).await?,
+            CloudTarget::Gcp(project) => match wiring::gcp(&configuration, name, project) {
+                Err(error) => report.line(&place, &Finding::Wrong(error.to_string()))?,
+                Ok(adapter) => look_at_gcp(&place, &adapter.examine().await, &mut report)?,
+            },
         }
     }
     look_at_broker(&configuration, &mut report).await?;
@@ -186,7 +186,12 @@ fn open_to_others(path: &Path) -> Option<String> {
     })
 }
 
-fn look_at_target(place: &str, found: &Examination, report: &mut Report) -> Result<(), Failure> {
+async fn look_at_aws(place: &str, account: &AwsTarget, report: &mut Report) -> Result<(), Failure> {
+    let identities = match Identities::of(account) {
+        Ok(identities) => identities,
+        Err(error) => return report.line(place, &Finding::Wrong(error.to_string())),
+    };
+    let found = examine(account, &identities, Arc::new(SystemClock)).await;
     for (role, who) in [("granter", &found.granter), ("revoker", &found.revoker)] {
         let finding = match who {
             Ok(arn) => Finding::Well(format!("{role} is `{arn}`")),
@@ -197,18 +202,37 @@ fn look_at_target(place: &str, found: &Examination, report: &mut Report) -> Resu
         };
         report.line(place, &finding)?;
     }
-    let finding = match found.skew.map(|skew| skew.as_secs()) {
-        None => Finding::NotLookedAt("clock: AWS did not answer".to_owned()),
+    report.line(place, &clock("AWS", found.skew))
+}
+
+fn look_at_gcp(
+    place: &str,
+    found: &jitney_gcp::Examination,
+    report: &mut Report,
+) -> Result<(), Failure> {
+    for (what, how) in &found.looks {
+        let finding = match how {
+            Ok(well) => Finding::Well(format!("{what}: {well}")),
+            Err(wrong) => Finding::Wrong(format!("{what}: {wrong}")),
+        };
+        report.line(place, &finding)?;
+    }
+    report.line(place, &clock("Google", found.skew))
+}
+
+/// What a cloud's clock says of ours.
+fn clock(cloud: &str, skew: Option<Duration>) -> Finding {
+    match skew.map(|skew| skew.as_secs()) {
+        None => Finding::NotLookedAt(format!("clock: {cloud} did not answer")),
         Some(seconds) if seconds > SKEW_SECONDS_MAX => Finding::Wrong(format!(
-            "clock: {seconds} s from AWS's, and beyond {SKEW_SECONDS_MAX} s nothing is granted: \
-             set up NTP"
+            "clock: {seconds} s from {cloud}'s, and beyond {SKEW_SECONDS_MAX} s nothing is \
+             granted: set up NTP"
         )),
         Some(seconds) if seconds > SKEW_SECONDS_WELL => Finding::Wrong(format!(
-            "clock: {seconds} s from AWS's; tokens and proofs will be refused soon: set up NTP"
+            "clock: {seconds} s from {cloud}'s; tokens and proofs will be refused soon: set up NTP"
         )),
-        Some(_) => Finding::Well("clock: as AWS's".to_owned()),
-    };
-    report.line(place, &finding)
+        Some(_) => Finding::Well(format!("clock: as {cloud}'s")),
+    }
 }
 
 async fn look_at_broker(configuration: &Configuration, report: &mut Report) -> Result<(), Failure> {

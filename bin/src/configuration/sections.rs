@@ -9,6 +9,7 @@ use jitney_aws::AwsTarget;
 use jitney_core::catalogue::Resource;
 use jitney_core::id::{CloudName, InstallationName, ResourceName, TargetName};
 use jitney_core::usecase::Limits;
+use jitney_gcp::GcpTarget;
 use jitney_identity::IssuerConfig;
 use jitney_ledger_postgres::PostgresOptions;
 use jitney_ledger_sqlite::SqliteOptions;
@@ -194,6 +195,8 @@ pub struct PoliciesSection {
 pub enum CloudTarget {
     /// An AWS account.
     Aws(Box<AwsTarget>),
+    /// A Google Cloud project.
+    Gcp(Box<GcpTarget>),
 }
 
 impl CloudTarget {
@@ -204,6 +207,7 @@ impl CloudTarget {
     pub const fn cloud(&self) -> &'static str {
         match self {
             Self::Aws(_) => "aws",
+            Self::Gcp(_) => "gcp",
         }
     }
 
