@@ -211,11 +211,15 @@ fn state(carries: Carries, seen: &Seen) -> Result<String, String> {
         (Carries::One, true, Some(stamp)) if stamp.phase == Phase::Lent => {
             Ok(format!("it carries {}", stamp.held))
         }
-        (Carries::One, true, _) => Err(
-            "it is enabled and carries no lease: disable it, and let nothing enable it (Terraform \
-             does unless `disabled` is ignored)"
-                .to_owned(),
-        ),
+        (Carries::One, true, Some(stamp)) => Err(format!(
+            "it is enabled and must rest until {}: disable it, and let nothing enable it \
+             (Terraform does unless `disabled` is ignored)",
+            stamp.until
+        )),
+        // What it carried is dead, or it never carried anything.
+        (Carries::One, true, None) => {
+            Ok("it is free, and enabled until the end of its first lease".to_owned())
+        }
         (Carries::One, false, Some(stamp)) => Ok(format!(
             "it rests after {} until {}",
             stamp.held, stamp.until

@@ -26,7 +26,7 @@ pub(crate) async fn take_parts_back<S: Slot>(
     let (over, open) = expired(slot, due, times);
     let unbound = match carries {
         Carries::Bounded => Ok(false),
-        Carries::One | Carries::Many => unbind_leases(slot, &open, holds).await,
+        Carries::One | Carries::Many => unbind_leases(slot, due, holds).await,
     };
     let cut = cut_whole(slot, hand, holds).await;
     let mut pass = match unbound.and_then(|_| cut) {
@@ -45,15 +45,17 @@ pub(crate) async fn take_parts_back<S: Slot>(
     Ok(pass)
 }
 
-async fn unbind_leases<S: Slot>(slot: &S, open: &[&Case], holds: &[Hold]) -> Result<bool, Fault> {
-    let due: BTreeSet<&PolicyName> = open.iter().flat_map(|case| &case.policies).collect();
-    let handles = open.iter().map(|case| &case.handle);
+/// Removes the bindings of what is due, also of what time has ended: they would go on giving to the
+/// account's other tokens.
+async fn unbind_leases<S: Slot>(slot: &S, due: &[Case], holds: &[Hold]) -> Result<bool, Fault> {
+    let policies: BTreeSet<&PolicyName> = due.iter().flat_map(|case| &case.policies).collect();
+    let handles = due.iter().map(|case| &case.handle);
     let held = holds.iter().filter_map(Hold::grant);
     let handles: Vec<_> = handles.chain(held).cloned().collect();
     if handles.is_empty() {
         return Ok(false);
     }
-    unbind(slot, &due, &Which::Of(handles)).await
+    unbind(slot, &policies, &Which::Of(handles)).await
 }
 
 /// An operator's cut of the lane: everything that was issued in it ends, and what would be issued

@@ -46,7 +46,12 @@ pub(crate) async fn take_back<S: Slot>(
     times: Times,
 ) -> Result<Pass, Fault> {
     let (over, open) = expired(slot, due, times);
-    let brought = bring(slot, watch, hand, (&open, holds), times).await;
+    let brought = match (due, holds) {
+        ([], []) => idle(slot, watch, hand).await,
+        // What time has ended has nobody who comes back for it.
+        _ if open.is_empty() && holds.is_empty() => spent(slot, watch, hand, due).await,
+        _ => bring(slot, watch, hand, (due, holds), times).await,
+    };
     let mut pass = match brought {
         Ok(brought) => {
             let judged = |case: &&Case| {
@@ -55,7 +60,7 @@ pub(crate) async fn take_back<S: Slot>(
             };
             Pass {
                 leases: open.iter().map(judged).collect(),
-                unreached: is_wanted(&open, holds) && brought.found == Found::NotEnded,
+                unreached: brought.found == Found::NotEnded,
                 ..brought.pass
             }
         }
@@ -103,21 +108,69 @@ pub(crate) fn stumbled<S: Slot>(
     })
 }
 
-const fn is_wanted(open: &[&Case], holds: &[Hold]) -> bool {
-    !open.is_empty() || !holds.is_empty()
-}
-
 /// What was done about an account, and what was found there.
 struct Brought {
     found: Found,
     pass: Pass,
 }
 
+/// Nothing is due and nothing is held. Whoever knows more than we do may have lent the account, or
+/// know what must stay; and one that says that it is lent may carry a lease that is neither due nor
+/// held.
+async fn idle<S: Slot>(slot: &S, watch: &mut Watch, hand: Hand) -> Result<Brought, Fault> {
+    at_rest(slot, watch, hand, &[], |seen| {
+        let stamp = seen.described.stamp();
+        stamp.is_none_or(|stamp| stamp.phase == Phase::Rests || is_past(slot, stamp.until))
+    })
+    .await
+}
+
+/// All that is due was ended by time.
+async fn spent<S: Slot>(
+    slot: &S,
+    watch: &mut Watch,
+    hand: Hand,
+    due: &[Case],
+) -> Result<Brought, Fault> {
+    at_rest(slot, watch, hand, due, |_| true).await
+}
+
+/// Makes an account ready for the next lease. It stays disabled, and stamped for as long as its
+/// stamp says that something may be alive.
+async fn at_rest<S: Slot>(
+    slot: &S,
+    watch: &mut Watch,
+    hand: Hand,
+    due: &[Case],
+    is_ours_to_free: impl Fn(&Seen) -> bool,
+) -> Result<Brought, Fault> {
+    *watch = Watch::default();
+    let found = Found::Gone;
+    let Some(seen) = slot.look().await? else {
+        let pass = Pass::default();
+        return Ok(Brought { found, pass });
+    };
+    let pass = told_by(slot, seen.described.stamp(), hand);
+    if !pass.took_nothing_away(hand) && is_ours_to_free(&seen) {
+        if seen.enabled {
+            slot.disable().await?;
+        }
+        let policies = due.iter().flat_map(|case| &case.policies);
+        let policies = policies.chain(slot.known()).collect();
+        unbind(slot, &policies, &Which::Every).await?;
+        let stamp = seen.described.stamp();
+        if stamp.is_some_and(|stamp| is_past(slot, stamp.until)) {
+            slot.describe(None).await?;
+        }
+    }
+    Ok(Brought { found, pass })
+}
+
 async fn bring<S: Slot>(
     slot: &S,
     watch: &mut Watch,
     hand: Hand,
-    (open, holds): (&[&Case], &[Hold]),
+    (due, holds): (&[Case], &[Hold]),
     times: Times,
 ) -> Result<Brought, Fault> {
     let Some(seen) = slot.look().await? else {
@@ -126,18 +179,8 @@ async fn bring<S: Slot>(
         let found = Found::Gone;
         return Ok(Brought { found, pass });
     };
-    let pass = told_by(slot, seen.described.stamp(), hand);
-    if !is_wanted(open, holds) {
-        // Whoever knows more than we do may have lent it, or know what must stay.
-        if !pass.took_nothing_away(hand) {
-            free(slot, &seen).await?;
-        }
-        *watch = Watch::default();
-        let found = Found::NotEnded;
-        return Ok(Brought { found, pass });
-    }
     let was_ended = watch.ended_since.is_some();
-    let found = match end(slot, &seen, hand, (open, holds), times).await? {
+    let found = match end(slot, &seen, hand, (due, holds), times).await? {
         Found::Ended { just_now, .. } => Found::Ended {
             just_now,
             stood: watch.ended(slot, just_now),
@@ -153,6 +196,7 @@ async fn bring<S: Slot>(
         }
         Found::Ended { .. } | Found::NotEnded | Found::Gone => Vec::new(),
     };
+    let pass = told_by(slot, seen.described.stamp(), hand);
     let pass = Pass { undone, ..pass };
     Ok(Brought { found, pass })
 }
@@ -177,20 +221,22 @@ async fn end<S: Slot>(
     slot: &S,
     seen: &Seen,
     hand: Hand,
-    (open, holds): (&[&Case], &[Hold]),
+    (due, holds): (&[Case], &[Hold]),
     times: Times,
 ) -> Result<Found, Fault> {
     let disabled = match seen.enabled {
         true => slot.disable().await,
         false => Ok(()),
     };
-    let rests = resting(seen, hand, (open, holds), times);
+    let rests = resting(seen, hand, (due, holds), times);
     let stamped = match &rests {
         Some(stamp) => slot.describe(Some(stamp)).await,
         None => Ok(()),
     };
-    let due: BTreeSet<&PolicyName> = open.iter().flat_map(|case| &case.policies).collect();
-    let unbound = unbind(slot, &due, &Which::Every).await;
+    let policies = due.iter().flat_map(|case| &case.policies);
+    // Who enabled an account that rests may have given it something as well.
+    let suspect = slot.known().iter().filter(|_| seen.enabled);
+    let unbound = unbind(slot, &policies.chain(suspect).collect(), &Which::Every).await;
     disabled?;
     stamped?;
     let had_bindings = unbound?;
@@ -239,11 +285,11 @@ pub(crate) async fn unbind<S: Slot>(
 fn resting(
     seen: &Seen,
     hand: Hand,
-    (open, holds): (&[&Case], &[Hold]),
+    (due, holds): (&[Case], &[Hold]),
     times: Times,
 ) -> Option<Stamp> {
     // A stamp is judged by Google's clock, a hold by ours: that is what its skew is for.
-    let due = open
+    let due = due
         .iter()
         .map(|case| (case.lives_until(), Held::Grant(case.handle.clone())));
     let held = holds
@@ -280,23 +326,4 @@ fn resting(
 /// As a stamp can say it: whole seconds, and never sooner.
 fn in_seconds(moment: Timestamp) -> Timestamp {
     Timestamp::from_seconds(moment.plus(Duration::from_micros(999_999)).as_seconds())
-}
-
-/// Nothing is due and nothing is held: the account is made ready for the next lease. It stays
-/// disabled, and stamped for as long as its stamp says that something may be alive. One that says
-/// that it is lent may carry a lease that is neither due nor held.
-async fn free<S: Slot>(slot: &S, seen: &Seen) -> Result<(), Fault> {
-    let stamp = seen.described.stamp();
-    let is_over = stamp.is_none_or(|stamp| is_past(slot, stamp.until));
-    if !is_over && stamp.is_some_and(|stamp| stamp.phase == Phase::Lent) {
-        return Ok(());
-    }
-    if seen.enabled {
-        slot.disable().await?;
-    }
-    unbind(slot, &slot.known().iter().collect(), &Which::Every).await?;
-    match stamp {
-        Some(_) if is_over => slot.describe(None).await,
-        Some(_) | None => Ok(()),
-    }
 }

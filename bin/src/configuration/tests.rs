@@ -4,7 +4,7 @@
 
 use std::fs;
 
-use super::{Configuration, LedgerSection, read};
+use super::{CloudTarget, Configuration, LedgerSection, read};
 use crate::failure::Failure;
 
 const EXAMPLE: &str = include_str!("../../../examples/jitney.toml");
@@ -42,6 +42,33 @@ fn the_example_is_a_configuration() {
     assert_eq!(configuration.spool.path, folder.join("jitney.db-spool"));
     assert_eq!(configuration.spool.bytes, 16 * 1024 * 1024);
     assert_eq!(configuration.policies.directory, folder.join("policies"));
+}
+
+#[test]
+fn a_target_is_read_by_the_rules_of_its_cloud() {
+    let project = |line: &str| {
+        judge(&format!(
+            "{EXAMPLE}
+            [targets.acme-gcp]
+            cloud = \"gcp\"
+            project = \"acme-web\"
+            {line}
+            [targets.acme-gcp.pools.deploy]
+            accounts = [\"jitney-001@acme-pool.iam.gserviceaccount.com\"]
+            "
+        ))
+    };
+    let read = project("credentials = { from = \"file\", path = \"federation.json\" }").unwrap();
+    let clouds = read.targets.values().map(CloudTarget::cloud);
+    assert_eq!(clouds.collect::<Vec<_>>(), ["gcp", "aws"]);
+    for (line, told) in [
+        ("settle = 1", "targets.acme-gcp.settle"),
+        ("region = \"eu-central-1\"", "targets.acme-gcp.region"),
+        ("settle_seconds = 901", "expected 0 to 900"),
+    ] {
+        let failure = project(line).unwrap_err().to_string();
+        assert!(failure.contains(told), "{failure}");
+    }
 }
 
 #[test]

@@ -90,11 +90,11 @@ async fn an_account_that_has_it_for_ever_carries_no_lease() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_account_of_another_installation_is_left_alone() {
-    let stage = GcpStage::new(LAGS).await;
     for described in [
         "jitney:other lent 0000000000000000001 e0 m0.1 until 2020-01-01T00:00:00Z",
         "jitney:acme lent 0000000000000000001 e0 m0.1 until tomorrow",
     ] {
+        let stage = GcpStage::new(LAGS).await;
         let path = format!("/v1/projects/{PROJECT}/serviceAccounts/{}", slot(1));
         let body = json!({ "serviceAccount": { "description": described },
                            "updateMask": "description" });
@@ -238,6 +238,32 @@ async fn a_renewal_is_minted_only_while_the_account_carries_the_lease() {
         .unwrap_err();
     assert!(fault.contains("does not carry"), "{fault}");
     assert_eq!(calls(&stage, "EnableServiceAccount"), 1);
+}
+
+/// Nobody comes back for what time has ended: it is cleared away with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_time_has_ended_leaves_nothing_behind() {
+    let stage = GcpStage::new(LAGS).await;
+    let adapter = adapter(&stage);
+    let (lease, _) = ending(&stage, &adapter, wish(&stage)).await;
+    let lane = lease.terms().plan.lane.clone();
+    assert_eq!(stage.left_behind(&lane).await.unwrap().len(), 2);
+    stage.clock.set_on(Duration::from_secs(3_700));
+    let found = revoked(&adapter, lease).await.unwrap();
+    assert!(
+        matches!(
+            found,
+            Revocation::Evident {
+                hold_until: None,
+                ..
+            }
+        ),
+        "{found:?}"
+    );
+    assert_eq!(
+        stage.left_behind(&lane).await.unwrap(),
+        Vec::<String>::new()
+    );
 }
 
 /// Google answers no more, but its clock has: what time has ended is over.

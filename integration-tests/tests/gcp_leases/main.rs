@@ -9,6 +9,7 @@
 
 mod accounts;
 mod estate;
+mod examine;
 mod job;
 mod laws;
 mod pools;
