@@ -5,7 +5,7 @@ use tracing_subscriber::EnvFilter;
 
 /// What the log of a broker says unless it is told otherwise.
 const OF_A_BROKER: &str = "warn,jitney=info,jitney_broker=info,jitney_core=info,jitney_identity=info,\
-                      jitney_aws=info,jitney_ledger_sqlite=info,jitney_ledger_postgres=info";
+                      jitney_aws=info,jitney_gcp=info,jitney_ledger_sqlite=info,jitney_ledger_postgres=info";
 /// The same where a person watches something else.
 const OF_A_COMMAND: &str = "error";
 /// The variable that changes it, in the syntax of `tracing`'s filters.

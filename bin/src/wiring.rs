@@ -14,6 +14,7 @@ use jitney_core::ledger::Ledger;
 use jitney_core::pulse::Pulse;
 use jitney_core::reconcile::Lanes;
 use jitney_core::usecase::{Core, Slots};
+use jitney_gcp::{GcpAdapter, GcpTarget, Identity};
 use jitney_identity::assertions::AssertionIssuer;
 use jitney_identity::hooks::{GithubHook, GitlabHook, WeakSecret};
 use jitney_identity::{Issuers, Verifier};
@@ -44,9 +45,12 @@ pub async fn wire_as(
 ) -> Result<BrokerOptions, Failure> {
     let mut adapters = BTreeMap::<TargetName, Arc<dyn Adapter>>::new();
     for (name, target) in &configuration.targets {
-        let adapter = match target {
-            CloudTarget::Aws(account) => aws(configuration, name, account, &identities(account)?)?,
-            CloudTarget::Azure(subscription) => azure(configuration, name, subscription)?,
+        let adapter: Arc<dyn Adapter> = match target {
+            CloudTarget::Aws(account) => {
+                Arc::new(aws(configuration, name, account, &identities(account)?)?)
+            }
+            CloudTarget::Azure(subscription) => Arc::new(azure(configuration, name, subscription)?),
+            CloudTarget::Gcp(project) => Arc::new(gcp(configuration, name, project)?),
         };
         adapters.insert(name.clone(), adapter);
     }
@@ -92,37 +96,34 @@ fn aws(
     name: &TargetName,
     account: &AwsTarget,
     identities: &Identities,
-) -> Result<Arc<dyn Adapter>, Failure> {
-    let (installation, clock) = (configuration.installation.clone(), Arc::new(SystemClock));
-    let adapter = AwsAdapter::new(
+) -> Result<AwsAdapter, Failure> {
+    let installation = configuration.installation.clone();
+    let clock = Arc::new(SystemClock);
+    AwsAdapter::new(
         name.clone(),
         account.clone(),
         installation,
         identities,
         clock,
-    );
-    Ok(Arc::new(
-        adapter.map_err(|error| Failure::internal(&error))?,
-    ))
+    )
+    .map_err(|error| Failure::internal(&error))
 }
 
 fn azure(
     configuration: &Configuration,
     name: &TargetName,
     subscription: &AzureTarget,
-) -> Result<Arc<dyn Adapter>, Failure> {
+) -> Result<AzureAdapter, Failure> {
     let identities = azure_identities(configuration, name, subscription)?;
     let (installation, clock) = (configuration.installation.clone(), Arc::new(SystemClock));
-    let adapter = AzureAdapter::new(
+    AzureAdapter::new(
         name.clone(),
         subscription.clone(),
         installation,
         identities,
         clock,
-    );
-    Ok(Arc::new(
-        adapter.map_err(|error| Failure::internal(&error))?,
-    ))
+    )
+    .map_err(|error| Failure::internal(&error))
 }
 
 /// With whose credentials Azure is called, and who speaks for the slots there.
@@ -140,6 +141,24 @@ pub fn azure_identities(
         let told = format!("target `{name}`: {error}");
         Failure::configuration("azure_unconnected", told)
     })
+}
+
+/// The adapter of a Google Cloud project, which also knows what is to be looked at there.
+pub fn gcp(
+    configuration: &Configuration,
+    name: &TargetName,
+    project: &GcpTarget,
+) -> Result<GcpAdapter, Failure> {
+    let identity = Identity::of(project).map_err(|error| {
+        let told = format!("`targets.{name}.credentials`: {error}");
+        Failure::configuration("no_identity", told)
+    })?;
+    let installation = configuration.installation.clone();
+    let resources = configuration.resources.values();
+    let here = resources.filter(|resource| resource.target == *name);
+    let (project, clock) = (project.clone(), Arc::new(SystemClock));
+    GcpAdapter::new(name.clone(), project, installation, identity, clock, here)
+        .map_err(|error| Failure::unreachable("no_https", error))
 }
 
 fn policies(configuration: &Configuration) -> Result<(Catalogue, CedarPolicies), Failure> {

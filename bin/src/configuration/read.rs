@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use config::{Config, Environment, File, FileFormat, Map};
 use jitney_azure::AzureTarget;
 use jitney_core::id::TargetName;
+use jitney_gcp::GcpTarget;
 use jitney_identity::IssuerConfig;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -239,7 +240,7 @@ fn target(file: &Path, name: &TargetName, mut value: Value) -> Result<CloudTarge
             about(
                 file,
                 &format!("{section}.cloud"),
-                "is missing: expected `aws` or `azure`",
+                &format!("is missing: expected one of {}", clouds()),
             )
         })?;
     match cloud.as_str() {
@@ -249,11 +250,25 @@ fn target(file: &Path, name: &TargetName, mut value: Value) -> Result<CloudTarge
             let folder = file.parent().unwrap_or_else(|| Path::new(""));
             Ok(CloudTarget::Azure(Box::new(target.below(folder))))
         }
+        Some("gcp") => {
+            let folder = file.parent().unwrap_or_else(|| Path::new(""));
+            let project = typed::<GcpTarget>(file, &section, value)?.below(folder);
+            Ok(CloudTarget::Gcp(Box::new(project)))
+        }
         other => {
             let seen = other.map_or_else(|| cloud.to_string(), str::to_owned);
-            let meant = nearest(&seen, CloudTarget::CLOUDS).unwrap_or("aws");
-            let wrong = format!("is `{seen}`: expected `{meant}`");
+            let meant = nearest(&seen, CloudTarget::CLOUDS);
+            let meant = meant.map_or_else(clouds, |meant| format!("`{meant}`"));
+            let wrong = format!("is `{seen}`: expected {meant}");
             Err(about(file, &format!("{section}.cloud"), &wrong))
         }
     }
+}
+
+fn clouds() -> String {
+    let clouds: Vec<String> = CloudTarget::CLOUDS
+        .iter()
+        .map(|it| format!("`{it}`"))
+        .collect();
+    clouds.join(", ")
 }

@@ -10,6 +10,7 @@ use jitney_azure::AzureTarget;
 use jitney_core::catalogue::Resource;
 use jitney_core::id::{CloudName, InstallationName, ResourceName, TargetName};
 use jitney_core::usecase::Limits;
+use jitney_gcp::GcpTarget;
 use jitney_identity::IssuerConfig;
 use jitney_ledger_postgres::PostgresOptions;
 use jitney_ledger_sqlite::SqliteOptions;
@@ -197,17 +198,20 @@ pub enum CloudTarget {
     Aws(Box<AwsTarget>),
     /// An Azure subscription.
     Azure(Box<AzureTarget>),
+    /// A Google Cloud project.
+    Gcp(Box<GcpTarget>),
 }
 
 impl CloudTarget {
     /// The clouds that targets can be in.
-    pub(super) const CLOUDS: &'static [&'static str] = &["aws", "azure"];
+    pub(super) const CLOUDS: &'static [&'static str] = &["aws", "azure", "gcp"];
 
     /// The name of its cloud.
     pub const fn cloud(&self) -> &'static str {
         match self {
             Self::Aws(_) => "aws",
             Self::Azure(_) => "azure",
+            Self::Gcp(_) => "gcp",
         }
     }
 

@@ -81,6 +81,33 @@ fn the_example_for_azure_is_a_configuration() {
 }
 
 #[test]
+fn a_target_is_read_by_the_rules_of_its_cloud() {
+    let project = |line: &str| {
+        judge(&format!(
+            "{EXAMPLE}
+            [targets.acme-gcp]
+            cloud = \"gcp\"
+            project = \"acme-web\"
+            {line}
+            [targets.acme-gcp.pools.deploy]
+            accounts = [\"jitney-001@acme-pool.iam.gserviceaccount.com\"]
+            "
+        ))
+    };
+    let read = project("credentials = { from = \"file\", path = \"federation.json\" }").unwrap();
+    let clouds = read.targets.values().map(CloudTarget::cloud);
+    assert_eq!(clouds.collect::<Vec<_>>(), ["gcp", "aws"]);
+    for (line, told) in [
+        ("settle = 1", "targets.acme-gcp.settle"),
+        ("region = \"eu-central-1\"", "targets.acme-gcp.region"),
+        ("settle_seconds = 901", "expected 0 to 900"),
+    ] {
+        let failure = project(line).unwrap_err().to_string();
+        assert!(failure.contains(told), "{failure}");
+    }
+}
+
+#[test]
 fn every_mistake_is_told_with_its_file_its_key_and_what_was_meant() {
     for (from, to, told) in [
         (

@@ -8,6 +8,7 @@ use jitney_azure::AzureTarget;
 use jitney_broker::SystemClock;
 use jitney_core::id::TargetName;
 use jitney_core::time::Clock as _;
+use jitney_gcp::GcpTarget;
 
 use super::{Finding, Report};
 use crate::configuration::{CloudTarget, Configuration};
@@ -32,6 +33,7 @@ pub(super) async fn look(
             CloudTarget::Azure(subscription) => {
                 azure(configuration, name, subscription, report).await?;
             }
+            CloudTarget::Gcp(project) => gcp(configuration, name, project, report).await?,
         }
     }
     Ok(())
@@ -91,6 +93,29 @@ async fn azure(
     report.line(&place, &clock("Azure", found.skew))
 }
 
+async fn gcp(
+    configuration: &Configuration,
+    name: &TargetName,
+    project: &GcpTarget,
+    report: &mut Report,
+) -> Result<(), Failure> {
+    let place = format!("target {name}");
+    let adapter = match wiring::gcp(configuration, name, project) {
+        Err(failure) => return report.line(&place, &Finding::Wrong(failure.to_string())),
+        Ok(adapter) => adapter,
+    };
+    let found = adapter.examine().await;
+    for (what, how) in &found.looks {
+        let finding = match how {
+            Ok(well) => Finding::Well(format!("{what}: {well}")),
+            Err(wrong) => Finding::Wrong(format!("{what}: {wrong}")),
+        };
+        report.line(&place, &finding)?;
+    }
+    report.line(&place, &clock("Google", found.skew))
+}
+
+/// What a cloud's clock says of ours.
 fn clock(cloud: &str, skew: Option<Duration>) -> Finding {
     match skew.map(|skew| skew.as_secs()) {
         None => Finding::NotLookedAt(format!("clock: {cloud} did not answer")),

@@ -1,0 +1,457 @@
+//! Plans: a lease in Google's terms. Pure; it refuses what it cannot express, and never widens.
+
+use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+
+use jitney_core::adapter::Reach;
+use jitney_core::catalogue::{Resource, Wanted};
+use jitney_core::id::{CloudName, InstallationName, TargetName};
+use jitney_core::plan::{CannotPlan, LaneId, Order, Plan};
+use jitney_core::scope::Path;
+use serde::{Deserialize, Serialize};
+
+use crate::boundary::{Rule, boundary};
+use crate::capability::{Terms as Meaning, TokenScope};
+use crate::condition::Narrowing;
+use crate::config::{GcpTarget, Pool, Stands};
+use crate::lane_name::{Carries, lane};
+use crate::limits::CONDITIONAL_BINDINGS_MAX;
+use crate::names::{AccountEmail, PolicyName, ProjectRole, RoleName};
+use crate::promise::{derived_seconds, promise};
+
+/// The cloud's own terms of a plan, as they are stored with the intent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Terms {
+    pub(crate) account: AccountEmail,
+    pub(crate) token_seconds: u32,
+    pub(crate) token_scopes: BTreeSet<TokenScope>,
+    pub(crate) way: Way,
+}
+
+/// How an account comes to its privileges.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Way {
+    /// By bindings of this lease's, on an account that carries no other.
+    Own(Vec<Grant>),
+    /// By bindings that stand for ever, on an account that carries no other lease.
+    Standing,
+    /// By bindings of this lease's, on an account that carries others too.
+    Shared(Vec<Grant>),
+    /// It has more; an access boundary narrows the token.
+    Boundary(Vec<Rule>),
+}
+
+/// A role on something, as a lease wants it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Grant {
+    pub(crate) on: PolicyName,
+    pub(crate) role: RoleName,
+    pub(crate) narrowed: Option<Narrowing>,
+}
+
+impl Way {
+    /// The bindings to make.
+    pub(crate) fn grants(&self) -> &[Grant] {
+        match self {
+            Self::Own(grants) | Self::Shared(grants) => grants,
+            Self::Standing | Self::Boundary(_) => &[],
+        }
+    }
+}
+
+/// Plans for one target.
+#[derive(Debug, Clone)]
+pub(crate) struct Planner {
+    pub(crate) cloud: CloudName,
+    pub(crate) target: TargetName,
+    pub(crate) installation: InstallationName,
+    pub(crate) config: GcpTarget,
+}
+
+impl Planner {
+    /// The accounts that could carry what is wanted, where each carries one lease.
+    pub(crate) fn slots(&self, wanted: &[Wanted]) -> Vec<LaneId> {
+        match self.pool(wanted) {
+            Ok((_, Pool::Exclusive(accounts) | Pool::Standing(accounts, _))) => {
+                let lane = |account| lane(&self.target, Carries::One, account);
+                accounts.iter().map(lane).collect()
+            }
+            // Where many share an account there is nothing to choose; what cannot be planned is
+            // told by the plan.
+            Ok((_, Pool::Shared(_) | Pool::Boundary(..))) | Err(_) => Vec::new(),
+        }
+    }
+
+    /// Translates an order.
+    pub(crate) fn plan(&self, order: &Order<'_>) -> Result<Plan, CannotPlan> {
+        self.check_target(order)?;
+        let token_seconds = self.token_seconds(order)?;
+        let meanings = self.meanings(order.wanted)?;
+        let grants = self.grants(order.wanted, &meanings)?;
+        let (name, pool) = self.pool(order.wanted)?;
+        let derived_seconds = self.derived(order)?;
+        let (lane, lane_capacity, account) = self.place(name, pool, order)?;
+        let terms = Terms {
+            way: way(name, pool, &meanings, grants)?,
+            token_scopes: meanings.iter().map(Meaning::token_scope).collect(),
+            token_seconds,
+            account,
+        };
+        Ok(Plan {
+            lane,
+            lane_capacity,
+            summary: summary(&terms),
+            answers_within_seconds: self.config.elevate_deadline_seconds,
+            lands_within_seconds: self.config.lands_within_seconds(),
+            lives_seconds: token_seconds,
+            derived_seconds,
+            guarantees: promise(&self.config, &self.cloud, order.wanted, &terms),
+            terms: serde_json::to_value(&terms).map_err(|error| CannotPlan {
+                code: "plan_unwritable",
+                told: "the plan cannot be written down".to_owned(),
+                logged: format!("the plan cannot be written as JSON: {error}"),
+            })?,
+        })
+    }
+
+    /// The lanes of every account that could have carried leases on these resources.
+    pub(crate) fn lanes(&self, resources: &[&Resource]) -> BTreeSet<LaneId> {
+        let pools = resources
+            .iter()
+            .filter_map(|resource| self.pool_of(resource));
+        let accounts = pools.flat_map(|(_, pool)| {
+            let accounts = pool.accounts().iter();
+            accounts.map(|it| lane(&self.target, pool.carries(), it))
+        });
+        accounts.collect()
+    }
+
+    /// How far anything issued in this target can reach.
+    pub(crate) fn reach(&self) -> Reach {
+        let config = &self.config;
+        let seconds = |seconds: u32| Duration::from_secs(seconds.into());
+        Reach {
+            issues_within: seconds(config.elevate_deadline_seconds)
+                + seconds(config.lands_within_seconds()),
+            lives: seconds(config.max_token_seconds) + seconds(config.max_derived_seconds),
+            settles: config.settle(),
+            // A disabled account ends what is issued later, too.
+            watermarks: false,
+        }
+    }
+
+    fn check_target(&self, order: &Order<'_>) -> Result<(), CannotPlan> {
+        let targets = order.wanted.iter().map(|wanted| &wanted.resource.target);
+        let mut targets = targets.chain([order.target]);
+        match (
+            targets.find(|it| **it != self.target),
+            order.wanted.is_empty(),
+        ) {
+            (None, false) => Ok(()),
+            (None, true) => Err(cannot("nothing_wanted", "no scope is asked for")),
+            (Some(target), _) => {
+                let ours = &self.target;
+                let told = format!("target `{target}` is not the one planned for, `{ours}`");
+                Err(cannot("wrong_target", told))
+            }
+        }
+    }
+
+    /// A token lives as long as the lease lives from one renewal to the next.
+    fn token_seconds(&self, order: &Order<'_>) -> Result<u32, CannotPlan> {
+        let part = u64::from(order.ttl.subsec_nanos() > 0);
+        let ttl = order.ttl.as_secs().saturating_add(part);
+        let most = self.config.max_token_seconds;
+        match u32::try_from(ttl) {
+            Ok(ttl) if (1..=most).contains(&ttl) => Ok(ttl),
+            _ => {
+                let told = format!(
+                    "{ttl} seconds were asked for: on target `{}` a token lives at most {most}",
+                    self.target
+                );
+                Err(cannot("ttl_too_long", told))
+            }
+        }
+    }
+
+    fn meanings(&self, wanted: &[Wanted]) -> Result<Vec<Meaning>, CannotPlan> {
+        let meaning = |wanted: &Wanted| {
+            let capability = &wanted.scope.capability;
+            let column = wanted.meaning.clouds.get(&self.cloud).ok_or_else(|| {
+                let told = format!("`{capability}` has no meaning on {} yet", self.cloud);
+                cannot("not_on_this_cloud", told)
+            })?;
+            Meaning::read(&column.terms).map_err(|why| CannotPlan {
+                code: "catalogue_unusable",
+                told: format!(
+                    "`{capability}` is not usable on {}: the broker's catalogue has a mistake",
+                    self.cloud
+                ),
+                logged: format!("the catalogue's terms of `{capability}`: {why}"),
+            })
+        };
+        wanted.iter().map(meaning).collect()
+    }
+
+    /// The roles that are wanted, each once.
+    fn grants(&self, wanted: &[Wanted], meanings: &[Meaning]) -> Result<Vec<Grant>, CannotPlan> {
+        let mut grants = Vec::new();
+        for (wanted, meaning) in wanted.iter().zip(meanings) {
+            for grant in self.grants_of(wanted, meaning)? {
+                if !grants.contains(&grant) {
+                    grants.push(grant);
+                }
+            }
+        }
+        Ok(grants)
+    }
+
+    fn grants_of(&self, wanted: &Wanted, meaning: &Meaning) -> Result<Vec<Grant>, CannotPlan> {
+        let (scope, id) = (&wanted.scope, &wanted.resource.native_id);
+        let unusable = |logged: String| unusable(wanted, &logged);
+        if !matches!(meaning, Meaning::Objects { .. }) && scope.path != Path::Whole {
+            let told = format!("`{scope}` names a path, but the resource is granted as a whole");
+            return Err(cannot("path_not_allowed", told));
+        }
+        let grants = match meaning {
+            Meaning::OwnRole {} => {
+                let own: ProjectRole = id.parse().map_err(|bad| unusable(format!("{bad}")))?;
+                vec![grant(PolicyName::Project(own.project), &own.role, None)]
+            }
+            Meaning::Roles { roles, .. } => {
+                let on: PolicyName = id.parse().map_err(|bad| unusable(format!("{bad}")))?;
+                roles
+                    .iter()
+                    .map(|role| grant(on.clone(), role, None))
+                    .collect()
+            }
+            Meaning::Objects { role, lists, .. } => match id.parse() {
+                Ok(PolicyName::Bucket(bucket)) => {
+                    let narrowed = Narrowing::to(&bucket, &scope.path, *lists);
+                    vec![grant(PolicyName::Bucket(bucket), role, narrowed)]
+                }
+                Ok(other) => return Err(unusable(format!("{other} is not a bucket"))),
+                Err(bad) => return Err(unusable(format!("{bad}"))),
+            },
+        };
+        let project = &self.config.project;
+        let elsewhere =
+            |grant: &&Grant| matches!(&grant.on, PolicyName::Project(other) if other != project);
+        match grants.iter().find(elsewhere) {
+            Some(Grant { on, .. }) => Err(unusable(format!(
+                "{on} is not the target's project, {project}"
+            ))),
+            None => Ok(grants),
+        }
+    }
+
+    /// The one pool that carries everything that is wanted.
+    fn pool(&self, wanted: &[Wanted]) -> Result<(&str, &Pool), CannotPlan> {
+        let mut found = BTreeMap::new();
+        for wanted in wanted {
+            let named = self.pool_of(&wanted.resource).ok_or_else(|| {
+                let logged = match &wanted.resource.via {
+                    Some(via) => format!("`via` is `{via}`, and there is no such pool"),
+                    None => "it has no `via`: name the pool that carries grants on it".to_owned(),
+                };
+                unusable(wanted, &logged)
+            })?;
+            found.entry(named.0).or_insert((named.1, &wanted.scope));
+        }
+        let mut found = found.into_iter();
+        match (found.next(), found.next()) {
+            (Some((name, (pool, _))), None) => Ok((name, pool)),
+            (Some((one, (_, first))), Some((other, (_, second)))) => Err(CannotPlan {
+                code: "needs_two_pools",
+                told: format!(
+                    "`{first}` and `{second}` are carried by different accounts, and one lease has \
+                     one account: ask for them in two requests"
+                ),
+                logged: format!("`{first}` is carried by pool `{one}`, `{second}` by `{other}`"),
+            }),
+            (None, _) => Err(cannot("nothing_wanted", "no scope is asked for")),
+        }
+    }
+
+    /// The pool that an entry names, or the only one there is.
+    fn pool_of(&self, resource: &Resource) -> Option<(&str, &Pool)> {
+        let pools = &self.config.pools;
+        let named = match &resource.via {
+            Some(via) => pools.get_key_value(via),
+            None => pools.first_key_value().filter(|_| pools.len() == 1),
+        };
+        named.map(|(name, pool)| (name.as_str(), pool))
+    }
+
+    fn derived(&self, order: &Order<'_>) -> Result<u32, CannotPlan> {
+        let most = self.config.max_derived_seconds;
+        match derived_seconds(order.wanted, &self.cloud) {
+            derived if derived <= most => Ok(derived),
+            derived => {
+                let told = format!(
+                    "what is asked for lets a job make something that lives {derived} s, and target \
+                     `{}` reckons with {most}",
+                    self.target
+                );
+                Err(cannot("derives_too_long", told))
+            }
+        }
+    }
+
+    /// The lane, how many leases and holds it has room for, and its account.
+    fn place(
+        &self,
+        name: &str,
+        pool: &Pool,
+        order: &Order<'_>,
+    ) -> Result<(LaneId, u32, AccountEmail), CannotPlan> {
+        let (account, capacity) = match pool {
+            Pool::Exclusive(accounts) | Pool::Standing(accounts, _) => {
+                let is_it = |account: &&AccountEmail| {
+                    Some(&lane(&self.target, Carries::One, account)) == order.slot
+                };
+                let account = accounts.iter().find(is_it).ok_or_else(|| {
+                    let told = format!("no account of pool `{name}` was chosen to carry the lease");
+                    cannot("no_slot", told)
+                })?;
+                (account, 1)
+            }
+            Pool::Shared(account) => (
+                account,
+                u32::try_from(CONDITIONAL_BINDINGS_MAX).unwrap_or(1),
+            ),
+            Pool::Boundary(account, most) => (account, *most),
+        };
+        let lane = lane(&self.target, pool.carries(), account);
+        Ok((lane, capacity, account.clone()))
+    }
+}
+
+fn grant(on: PolicyName, role: &RoleName, narrowed: Option<Narrowing>) -> Grant {
+    Grant {
+        on,
+        role: role.clone(),
+        narrowed,
+    }
+}
+
+fn way(
+    name: &str,
+    pool: &Pool,
+    meanings: &[Meaning],
+    grants: Vec<Grant>,
+) -> Result<Way, CannotPlan> {
+    match pool {
+        Pool::Exclusive(_) => Ok(Way::Own(grants)),
+        Pool::Shared(_) => Ok(Way::Shared(grants)),
+        Pool::Standing(_, stands) => standing(name, stands, &grants),
+        Pool::Boundary(..) => bounded(meanings, grants),
+    }
+}
+
+/// What stands is all that a token can do, so it must be exactly what is wanted.
+fn standing(name: &str, stands: &BTreeSet<Stands>, grants: &[Grant]) -> Result<Way, CannotPlan> {
+    let whole = |grant: &Grant| {
+        grant.narrowed.is_none().then(|| Stands {
+            on: grant.on.clone(),
+            role: grant.role.clone(),
+        })
+    };
+    let wanted: Option<BTreeSet<Stands>> = grants.iter().map(whole).collect();
+    if wanted.as_ref() == Some(stands) {
+        Ok(Way::Standing)
+    } else {
+        let told = format!(
+            "pool `{name}` has bindings that stand, and they are not exactly what is asked for: \
+             ask for all of them, each for a whole resource, or for what another pool carries"
+        );
+        Err(cannot("not_what_stands", told))
+    }
+}
+
+fn bounded(meanings: &[Meaning], grants: Vec<Grant>) -> Result<Way, CannotPlan> {
+    let mut rules = Vec::new();
+    for grant in grants {
+        let PolicyName::Bucket(bucket) = grant.on else {
+            return Err(not_objects());
+        };
+        rules.push(Rule {
+            bucket,
+            role: grant.role,
+            narrowed: grant.narrowed,
+        });
+    }
+    if !meanings
+        .iter()
+        .all(|it| matches!(it, Meaning::Objects { .. }))
+    {
+        return Err(not_objects());
+    }
+    match boundary(&rules) {
+        Ok(_) => Ok(Way::Boundary(rules)),
+        Err(why) => {
+            let told = format!(
+                "what is asked for needs an access boundary of {why}: ask for fewer scopes, or for \
+                 shorter paths"
+            );
+            Err(cannot("plan_too_large", told))
+        }
+    }
+}
+
+fn not_objects() -> CannotPlan {
+    let told = "only Cloud Storage looks at access boundaries, and something else is asked for";
+    cannot("not_for_boundaries", told)
+}
+
+fn summary(terms: &Terms) -> Vec<String> {
+    let (account, seconds) = (&terms.account, terms.token_seconds);
+    let token = format!("a token of {account} for {seconds} s");
+    let narrowed = |narrowed: &Option<Narrowing>| match narrowed {
+        Some(narrowing) => format!(" where {}", narrowing.expression()),
+        None => String::new(),
+    };
+    let what: Vec<String> = match &terms.way {
+        Way::Own(grants) | Way::Shared(grants) => {
+            let told = |it: &Grant| format!("{} on {}{}", it.role, it.on, narrowed(&it.narrowed));
+            grants.iter().map(told).collect()
+        }
+        Way::Standing => vec!["what its account's bindings say, which stand".to_owned()],
+        Way::Boundary(rules) => {
+            let told = |it: &Rule| {
+                format!(
+                    "no more than {} on {}{}",
+                    it.role,
+                    it.bucket,
+                    narrowed(&it.narrowed)
+                )
+            };
+            rules.iter().map(told).collect()
+        }
+    };
+    [token].into_iter().chain(what).collect()
+}
+
+fn unusable(wanted: &Wanted, logged: &str) -> CannotPlan {
+    let name = &wanted.scope.resource;
+    CannotPlan {
+        code: "resource_unusable",
+        told: format!("`{name}` cannot be granted: its entry in the inventory has a mistake"),
+        logged: format!("the inventory's entry `{name}`: {logged}"),
+    }
+}
+
+fn cannot(code: &'static str, told: impl Into<String>) -> CannotPlan {
+    let told = told.into();
+    CannotPlan {
+        code,
+        logged: told.clone(),
+        told,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,214 @@
+//! Calls to Google's APIs: one attempt each, bounded in time and size, and no redirects. What a
+//! failed one means is said in `classify`.
+
+use core::error::Error;
+use core::time::Duration;
+use std::io;
+use std::sync::Arc;
+
+use jitney_core::time::Timestamp;
+use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
+use reqwest::redirect::Policy;
+use reqwest::{Method, RequestBuilder, Response};
+use serde_json::Value;
+
+use crate::classify::{Answer, Call, Failed, named};
+use crate::cloud_clock::{CloudClock, Look};
+use crate::config::GcpTarget;
+use crate::connect::Identity;
+use crate::limits::ANSWER_BYTES_MAX;
+
+/// How long a connection may take, and one call with it.
+const CONNECT: Duration = Duration::from_secs(3);
+const CALL: Duration = Duration::from_secs(10);
+
+/// One of Google's APIs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Service {
+    Iam,
+    IamCredentials,
+    ResourceManager,
+    Storage,
+    Sts,
+}
+
+impl Service {
+    const fn address(self) -> &'static str {
+        match self {
+            Self::Iam => "https://iam.googleapis.com",
+            Self::IamCredentials => "https://iamcredentials.googleapis.com",
+            Self::ResourceManager => "https://cloudresourcemanager.googleapis.com",
+            Self::Storage => "https://storage.googleapis.com",
+            Self::Sts => "https://sts.googleapis.com",
+        }
+    }
+}
+
+/// What is sent with a call.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Body<'a> {
+    Nothing,
+    Json(&'a Value),
+    /// A form, and no authorisation: the exchange of tokens takes none.
+    Form(&'a [(&'a str, &'a str)]),
+}
+
+/// One call.
+#[derive(Debug, Clone)]
+pub(crate) struct Request<'a> {
+    pub(crate) call: Call,
+    /// Its name, for the log.
+    pub(crate) operation: &'static str,
+    pub(crate) service: Service,
+    pub(crate) method: Method,
+    /// With its query. Made of names that were read whole.
+    pub(crate) path: String,
+    pub(crate) body: Body<'a>,
+}
+
+/// The way to Google.
+#[derive(Debug, Clone)]
+pub(crate) struct Rest {
+    http: reqwest::Client,
+    identity: Identity,
+    endpoint: Option<String>,
+    clock: Arc<CloudClock>,
+}
+
+impl Rest {
+    pub(crate) fn new(
+        target: &GcpTarget,
+        identity: Identity,
+        clock: Arc<CloudClock>,
+    ) -> Result<Self, reqwest::Error> {
+        let http = reqwest::Client::builder()
+            .user_agent("jitney")
+            .connect_timeout(CONNECT)
+            .timeout(CALL)
+            // A redirect would let an answer choose to whom the broker's token is sent next.
+            .redirect(Policy::none())
+            // An attempt whose answer was lost may land after the next one, and the adapter must
+            // know of it.
+            .retry(reqwest::retry::never())
+            .https_only(!target.is_plain_http());
+        // Plain HTTP is for this machine's loopback alone, which a proxy cannot reach and must not
+        // see.
+        let http = match target.is_plain_http() {
+            true => http.no_proxy(),
+            false => http,
+        };
+        Ok(Self {
+            http: http.build()?,
+            identity,
+            endpoint: target.endpoint_url.clone(),
+            clock,
+        })
+    }
+
+    /// Makes a call. Gives what Google answered.
+    pub(crate) async fn send(&self, request: &Request<'_>) -> Result<Value, Failed> {
+        let failed = |answer: Answer<'_>, said: &str| {
+            Failed::new(request.call, request.operation, answer, said)
+        };
+        let prepared = match self.prepare(request).await {
+            Ok(prepared) => prepared,
+            Err(why) => return Err(failed(Answer::NoCredentials, &why)),
+        };
+        let sent = self.clock.now();
+        let response = match prepared.send().await {
+            Ok(response) => response,
+            Err(error) => return Err(failed(reached(&error), &chain(&error))),
+        };
+        self.look_at_clock(sent, response.headers());
+        let (status, after) = (response.status().as_u16(), retry_after(response.headers()));
+        let body = match read(response).await {
+            Ok(body) => body,
+            Err(why) => return Err(failed(Answer::Lost, &format!("{status}, then {why}"))),
+        };
+        let json: Option<Value> = match body.as_slice() {
+            [] => Some(Value::Null),
+            bytes => serde_json::from_slice(bytes).ok(),
+        };
+        match (status, json) {
+            (200..=299, Some(json)) => Ok(json),
+            (200..=299, None) => Err(failed(Answer::Lost, &format!("{status} and no JSON"))),
+            (_, json) => {
+                let json = json.unwrap_or(Value::Null);
+                let (name, said) = named(&json);
+                let refused = Answer::Refused {
+                    status,
+                    name,
+                    after,
+                };
+                Err(failed(refused, &format!("{status} {said}")))
+            }
+        }
+    }
+
+    async fn prepare(&self, request: &Request<'_>) -> Result<RequestBuilder, String> {
+        let base = self.endpoint.as_deref();
+        let base = base.unwrap_or(request.service.address());
+        let url = format!("{base}{}", request.path);
+        let prepared = self.http.request(request.method.clone(), url);
+        match request.body {
+            Body::Form(form) => Ok(prepared.form(form)),
+            Body::Nothing => Ok(prepared.bearer_auth(self.identity.bearer().await?.as_str())),
+            Body::Json(json) => {
+                let token = self.identity.bearer().await?;
+                Ok(prepared.bearer_auth(token.as_str()).json(json))
+            }
+        }
+    }
+
+    fn look_at_clock(&self, sent: Timestamp, headers: &HeaderMap) {
+        let date = headers.get(DATE).and_then(|date| date.to_str().ok());
+        let parser = jiff::fmt::rfc2822::DateTimeParser::new();
+        if let Some(date) = date.and_then(|date| parser.parse_timestamp(date).ok()) {
+            let date = Timestamp::from_seconds(date.as_second());
+            self.clock.looked(Look::new(sent, self.clock.now(), date));
+        }
+    }
+}
+
+/// Whether a call without an answer has left. Only if nobody listens at the address it has not: a
+/// connection that was made and then broke may have carried the whole request.
+fn reached(error: &reqwest::Error) -> Answer<'static> {
+    let mut causes = causes(error);
+    let nobody = |cause: &(dyn Error + 'static)| {
+        let io = cause.downcast_ref::<io::Error>();
+        io.is_some_and(|io| io.kind() == io::ErrorKind::ConnectionRefused)
+    };
+    if error.is_builder() || error.is_connect() && causes.any(nobody) {
+        Answer::NeverSent
+    } else {
+        Answer::Lost
+    }
+}
+
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    core::iter::successors(Some(error), |&error| error.source())
+}
+
+fn chain(error: &reqwest::Error) -> String {
+    let texts: Vec<String> = causes(error).map(ToString::to_string).collect();
+    texts.join(": ")
+}
+
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+async fn read(mut response: Response) -> Result<Vec<u8>, String> {
+    let mut body = Vec::new();
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) if body.len().saturating_add(chunk.len()) <= ANSWER_BYTES_MAX => {
+                body.extend_from_slice(&chunk);
+            }
+            Ok(Some(_)) => return Err(format!("more than {ANSWER_BYTES_MAX} bytes")),
+            Ok(None) => return Ok(body),
+            Err(error) => return Err(chain(&error)),
+        }
+    }
+}
