@@ -8,8 +8,8 @@ use crate::faults::FaultKind;
 
 /// A call that has arrived: its cloud handles it, refuses it or loses it, and writes down which.
 pub(crate) trait Visit: Send + Sync + Sized + 'static {
-    /// Handles the call.
-    fn finish(&self, fault: Option<&'static str>) -> Answer;
+    /// Handles the call. It may have to ask others: the issuer of an assertion for its keys.
+    fn finish(&self, fault: Option<&'static str>) -> impl Future<Output = Answer> + Send;
     /// Refuses the call without looking at it.
     fn refuse(&self, refusal: Ordered, fault: &'static str) -> Answer;
     /// Notes that the call was dropped unhandled.
@@ -36,9 +36,9 @@ pub(crate) async fn suffer<V: Visit>(
     wire: &Wire,
 ) -> Option<Answer> {
     let Some(fault) = fault else {
-        return Some(visit.finish(None));
+        return Some(visit.finish(None).await);
     };
-    let name = name(&fault);
+    let name = fault.name();
     match fault {
         FaultKind::Throttle => Some(visit.refuse(Ordered::Throttled, name)),
         FaultKind::ServerError { status } => Some(visit.refuse(Ordered::ServerError(status), name)),
@@ -50,7 +50,7 @@ pub(crate) async fn suffer<V: Visit>(
             None
         }
         FaultKind::DropAfter => {
-            visit.finish(Some(name));
+            visit.finish(Some(name)).await;
             None
         }
         FaultKind::Late { after_millis } => {
@@ -63,7 +63,7 @@ pub(crate) async fn suffer<V: Visit>(
         FaultKind::SlowAnswer { millis } => {
             let after = Duration::from_millis(millis);
             visit.hold_answer(after);
-            let answer = visit.finish(Some(name));
+            let answer = visit.finish(Some(name)).await;
             tokio::time::sleep(after).await;
             Some(answer)
         }
@@ -78,19 +78,6 @@ fn finish_later<V: Visit>(
 ) -> tokio::task::JoinHandle<Answer> {
     tokio::spawn(async move {
         tokio::time::sleep(Duration::from_millis(millis)).await;
-        visit.finish(Some(fault))
+        visit.finish(Some(fault)).await
     })
-}
-
-fn name(fault: &FaultKind) -> &'static str {
-    match fault {
-        FaultKind::Throttle => "throttle",
-        FaultKind::ServerError { .. } => "server_error",
-        FaultKind::Refuse { .. } => "refuse",
-        FaultKind::DropBefore => "drop_before",
-        FaultKind::DropAfter => "drop_after",
-        FaultKind::Late { .. } => "late",
-        FaultKind::Delay { .. } => "delay",
-        FaultKind::SlowAnswer { .. } => "slow_answer",
-    }
 }

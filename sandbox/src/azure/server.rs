@@ -12,8 +12,8 @@ use jiff::Timestamp;
 
 use crate::call::{Answer, Call};
 use crate::connection::Wire;
-use crate::faults::FaultKind;
 use crate::journal::{Entry, Stay, UnderWay};
+use crate::visit::{Ordered, Visit, suffer};
 
 use super::access_token::Caller;
 use super::blob::{self, BlobError};
@@ -21,7 +21,6 @@ use super::cloud::Cloud;
 use super::control;
 use super::entra::{self, EntraError};
 use super::errors::ArmError;
-use super::limits::throttled;
 use super::{arm, limits};
 
 /// The most a request's body may have.
@@ -87,15 +86,23 @@ impl Service {
         }
     }
 
-    /// Refused by the rate limiter.
-    fn throttle(&self) -> Failure {
+    /// What a fault makes of a call, in the words of its service.
+    fn refused(&self, refusal: Ordered) -> Failure {
+        match refusal {
+            Ordered::Throttled => self.throttled(),
+            Ordered::ServerError(status) => self.broken(status),
+            Ordered::Told { status, code } => self.told(status, &code),
+        }
+    }
+
+    fn throttled(&self) -> Failure {
         match self {
             Service::Entra(_) => Failure::Entra(EntraError::throttled()),
             Service::Arm(route) => {
                 let route = route.as_ref().ok();
                 let kind = route.map_or(limits::Kind::Read, |route| route.operation.kind());
                 let subscription = route.and_then(|route| route.scope.subscription_id());
-                Failure::Arm(throttled(subscription, kind))
+                Failure::Arm(limits::throttled(subscription, kind))
             }
             Service::Blob(_) => {
                 Failure::Blob(BlobError::new(503, "ServerBusy", "The server is busy."))
@@ -103,7 +110,7 @@ impl Service {
         }
     }
 
-    fn break_down(&self, status: u16) -> Failure {
+    fn broken(&self, status: u16) -> Failure {
         let message = "The server encountered an internal error. Please retry the request.";
         match self {
             Service::Entra(_) => Failure::Entra(EntraError::unavailable(status)),
@@ -112,7 +119,7 @@ impl Service {
         }
     }
 
-    fn refuse(&self, status: u16, code: &str) -> Failure {
+    fn told(&self, status: u16, code: &str) -> Failure {
         let message = "The sandbox was told to refuse this call.";
         match self {
             Service::Entra(_) => Failure::Entra(EntraError::chosen(status, code)),
@@ -123,7 +130,8 @@ impl Service {
 }
 
 /// A call on its way to its service.
-struct Visit {
+struct Arrived {
+    cloud: Arc<Cloud>,
     call: Call,
     service: Service,
     arrived: Timestamp,
@@ -157,16 +165,12 @@ pub(crate) async fn handle(
     if let Some(answer) = control::answer(&cloud, &call) {
         return written(&cloud, answer, "");
     }
-    let visit = Visit::new(&cloud, call, arrived);
+    let visit = Arrived::new(&cloud, call, arrived);
     let request_id = visit.request_id.clone();
     let fault = cloud
         .faults
         .take(visit.service.name(), visit.service.action());
-    let answer = match fault {
-        None => Some(visit.finish(&cloud, None).await),
-        Some(fault) => suffer(&cloud, visit, fault, &wire).await,
-    };
-    match answer {
+    match suffer(visit, fault, &wire).await {
         Some(answer) => written(&cloud, answer, &request_id),
         None => {
             wire.cut();
@@ -175,62 +179,38 @@ pub(crate) async fn handle(
     }
 }
 
-/// What a fault makes of a call; `None` cuts the connection.
-async fn suffer(
-    cloud: &Arc<Cloud>,
-    mut visit: Visit,
-    fault: FaultKind,
-    wire: &Wire,
-) -> Option<Answer> {
-    let name = fault.name();
-    match fault {
-        FaultKind::Throttle => Some(visit.refuse(cloud, &visit.service.throttle(), name)),
-        FaultKind::ServerError { status } => {
-            Some(visit.refuse(cloud, &visit.service.break_down(status), name))
-        }
-        FaultKind::Refuse { status, code } => {
-            Some(visit.refuse(cloud, &visit.service.refuse(status, &code), name))
-        }
-        FaultKind::DropBefore => {
-            visit.journal(cloud, None, "lost", 0, Some(name));
-            None
-        }
-        FaultKind::DropAfter => {
-            visit.finish(cloud, Some(name)).await;
-            None
-        }
-        FaultKind::Late { after_millis } => {
-            wire.cut();
-            // Not awaited: the client is gone, the call is not.
-            drop(handle_later(cloud, visit, after_millis, name));
-            None
-        }
-        FaultKind::Delay { millis } => handle_later(cloud, visit, millis, name).await.ok(),
-        FaultKind::SlowAnswer { millis } => {
-            visit.answer_after = Duration::from_millis(millis);
-            let answer = visit.finish(cloud, Some(name)).await;
-            tokio::time::sleep(visit.answer_after).await;
-            Some(answer)
-        }
+impl Visit for Arrived {
+    async fn finish(&self, fault: Option<&'static str>) -> Answer {
+        let (caller, answered) = self.serve().await;
+        let (outcome, answer) = match answered {
+            Ok(answer) => ("ok".to_owned(), answer),
+            Err(failure) => (
+                failure.code(),
+                failure.as_answer(&self.cloud, &self.request_id),
+            ),
+        };
+        self.journal(caller.as_ref(), &outcome, answer.status, fault);
+        answer
+    }
+
+    fn refuse(&self, refusal: Ordered, fault: &'static str) -> Answer {
+        let failure = self.service.refused(refusal);
+        let answer = failure.as_answer(&self.cloud, &self.request_id);
+        self.journal(None, &failure.code(), answer.status, Some(fault));
+        answer
+    }
+
+    fn lose(&self, fault: &'static str) {
+        self.journal(None, "lost", 0, Some(fault));
+    }
+
+    fn hold_answer(&mut self, after: Duration) {
+        self.answer_after = after;
     }
 }
 
-/// In a task of its own, so that a client that hangs up does not stop it.
-fn handle_later(
-    cloud: &Arc<Cloud>,
-    visit: Visit,
-    millis: u64,
-    fault: &'static str,
-) -> tokio::task::JoinHandle<Answer> {
-    let cloud = Arc::clone(cloud);
-    tokio::spawn(async move {
-        tokio::time::sleep(Duration::from_millis(millis)).await;
-        visit.finish(&cloud, Some(fault)).await
-    })
-}
-
-impl Visit {
-    fn new(cloud: &Cloud, call: Call, arrived: Timestamp) -> Visit {
+impl Arrived {
+    fn new(cloud: &Arc<Cloud>, call: Call, arrived: Timestamp) -> Arrived {
         let service = Service::of(cloud, &call);
         let stay = cloud.journal.arrives(UnderWay {
             service: service.name().to_owned(),
@@ -238,7 +218,8 @@ impl Visit {
             resource: call.path.clone(),
             arrived,
         });
-        Visit {
+        Arrived {
+            cloud: Arc::clone(cloud),
             call,
             service,
             arrived,
@@ -248,25 +229,8 @@ impl Visit {
         }
     }
 
-    /// Handles the call and writes it down.
-    async fn finish(&self, cloud: &Cloud, fault: Option<&'static str>) -> Answer {
-        let (caller, answered) = self.serve(cloud).await;
-        let (outcome, answer) = match answered {
-            Ok(answer) if answer.status < 400 => ("ok".to_owned(), answer),
-            Ok(answer) => (answer.status.to_string(), answer),
-            Err(failure) => (failure.code(), failure.as_answer(cloud, &self.request_id)),
-        };
-        self.journal(cloud, caller.as_ref(), &outcome, answer.status, fault);
-        answer
-    }
-
-    fn refuse(&self, cloud: &Cloud, failure: &Failure, fault: &'static str) -> Answer {
-        let answer = failure.as_answer(cloud, &self.request_id);
-        self.journal(cloud, None, &failure.code(), answer.status, Some(fault));
-        answer
-    }
-
-    async fn serve(&self, cloud: &Cloud) -> (Option<Caller>, Result<Answer, Failure>) {
+    async fn serve(&self) -> (Option<Caller>, Result<Answer, Failure>) {
+        let cloud = &self.cloud;
         match &self.service {
             Service::Entra(entra::Operation::Token { tenant }) => {
                 let (caller, answer) = entra::serve_token(cloud, &self.call, tenant).await;
@@ -286,7 +250,6 @@ impl Visit {
 
     fn journal(
         &self,
-        cloud: &Cloud,
         caller: Option<&Caller>,
         outcome: &str,
         status: u16,
@@ -294,9 +257,9 @@ impl Visit {
     ) {
         let finished = Timestamp::now();
         let unknown = || "unknown".to_owned();
-        cloud.journal.write(Entry {
+        self.cloud.journal.write(Entry {
             number: 0,
-            at: cloud.clock.now(),
+            at: self.cloud.clock.now(),
             arrived: self.arrived,
             finished,
             answered: finished

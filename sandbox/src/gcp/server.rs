@@ -70,7 +70,7 @@ pub(crate) async fn handle(
 }
 
 impl Visit for Arrived {
-    fn finish(&self, fault: Option<&'static str>) -> Answer {
+    async fn finish(&self, fault: Option<&'static str>) -> Answer {
         let (caller, served) = self.serve();
         let (outcome, answer) = match served {
             Ok(answer) => ("ok".to_owned(), answer),
