@@ -102,6 +102,11 @@ impl CallError {
         }
     }
 
+    /// Whether it is about a request that the broker has written down, and which is over.
+    pub(crate) fn names_a_request(&self) -> bool {
+        matches!(self, Self::Refused(problem) if problem.request.is_some())
+    }
+
     /// Whether this answer says that the lease is no more.
     pub(crate) fn says_it_is_over(&self) -> bool {
         matches!(

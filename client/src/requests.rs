@@ -73,7 +73,8 @@ impl Client {
 
     /// Asks for scopes, again and again until `patience` is over where the answer may still come.
     /// Every attempt shows a fresh CI token and the same idempotency key: however often it is
-    /// tried, it is one request.
+    /// tried, it is one request. Only when the broker names the request that has failed, because a
+    /// cloud was busy, the next attempt is another one.
     ///
     /// # Errors
     /// The last attempt's.
@@ -85,7 +86,7 @@ impl Client {
         patience: Duration,
     ) -> Result<RequestView, CallError> {
         body.check()?;
-        let name = random_name()?;
+        let mut name = random_name()?;
         let until = Instant::now() + patience;
         let mut pause = Pause::default();
         loop {
@@ -99,6 +100,9 @@ impl Client {
                 return Err(error);
             }
             tracing::debug!(code = error.code(), "asking again");
+            if error.names_a_request() {
+                name = random_name()?;
+            }
             tokio::time::sleep(pause).await;
         }
     }

@@ -24,18 +24,19 @@ use jitney_core::pulse::Pulse;
 use jitney_core::reconcile::Lanes;
 use jitney_core::time::Clock as _;
 use jitney_core::usecase::{Core, Limits, Slots};
+use jitney_gcp::{GcpAdapter, GcpTarget, Identity};
 use jitney_identity::assertions::{AssertionIssuer, AssertionKey};
 use jitney_identity::{IssuerConfig, Issuers, Verifier};
 use jitney_ledger_sqlite::{SqliteLedger, SqliteOptions};
 use jitney_policies::{CedarPolicies, SourceFile, Sources};
 use jitney_sandbox::azure::Settings;
 use jitney_sandbox::ci::{CiIssuer, CiOptions, GithubJob, RunningJob};
-use jitney_sandbox::{AwsOptions, AwsSandbox, AzureOptions, AzureSandbox};
+use jitney_sandbox::{AwsOptions, AwsSandbox, AzureOptions, AzureSandbox, GcpOptions, GcpSandbox};
 use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::clock::DemoClock;
-use crate::estate::{aws, azure};
+use crate::estate::{aws, azure, google};
 
 /// How the broker is called in the tokens of this story.
 pub const AUDIENCE: &str = "https://jitney.acme.example";
@@ -52,6 +53,7 @@ const SILENCE: Duration = Duration::from_secs(45);
 const AWS: &str = "acme-aws";
 const AZURE: &str = "acme-azure";
 const AZURE_PREVIEW: &str = "acme-azure-preview";
+const GOOGLE: &str = "acme-google";
 /// The certificates by which the Azure of this story is believed.
 const AUTHORITIES: &str = "azure-ca.pem";
 const LANE_PAUSE: Duration = Duration::from_millis(200);
@@ -79,6 +81,8 @@ pub struct Stage {
     pub cloud: AwsSandbox,
     /// Microsoft's.
     pub azure: AzureSandbox,
+    /// Google's.
+    pub google: GcpSandbox,
     /// The CI.
     pub ci: CiIssuer,
     directory: tempfile::TempDir,
@@ -130,6 +134,8 @@ impl Stage {
         })
         .await
         .map_err(cannot)?;
+        let google = GcpSandbox::start(GcpOptions::new(google::estate()));
+        let google = google.await.map_err(cannot)?;
         let ci = CiIssuer::start(CiOptions::default())
             .await
             .map_err(cannot)?;
@@ -142,6 +148,7 @@ impl Stage {
         Ok(Self {
             cloud,
             azure,
+            google,
             ci,
             directory,
             identities,
@@ -192,6 +199,7 @@ impl Stage {
     pub fn set_on(&self, seconds: u32) {
         self.clock.set_on(seconds);
         self.azure.clock().advance_seconds(seconds.into());
+        self.google.clock().advance_seconds(seconds.into());
     }
 
     fn core(&self) -> Result<Core, CannotStage> {
@@ -249,6 +257,7 @@ impl Stage {
                 target(AZURE_PREVIEW)?,
                 self.on_azure(AZURE_PREVIEW, azure::PREVIEW, installation.clone())?,
             ),
+            (target(GOOGLE)?, self.on_google(installation.clone())?),
         ]))
     }
 
@@ -283,6 +292,18 @@ impl Stage {
         let adapter = AzureAdapter::new(name, config, installation, identities, clock);
         let adapter = adapter.map_err(cannot)?.timed_by(self.clock.clone());
         Ok(Arc::new(adapter))
+    }
+
+    fn on_google(&self, installation: InstallationName) -> Result<Arc<dyn Adapter>, CannotStage> {
+        let config = google::target(&self.google.url(), SETTLE_SECONDS);
+        let config: GcpTarget = serde_json::from_value(config).map_err(cannot)?;
+        let token = self.google.token_for(google::BROKER);
+        let identity = Identity::token(token.ok_or_else(|| cannot("no broker at Google"))?);
+        let (name, clock) = (target(GOOGLE)?, self.clock.clone());
+        let resources = inventory()?;
+        let resources = resources.iter().map(|(_, resource)| resource);
+        let adapter = GcpAdapter::new(name, config, installation, identity, clock, resources);
+        Ok(Arc::new(adapter.map_err(cannot)?))
     }
 
     fn verifier(&self) -> Result<Verifier, CannotStage> {
@@ -362,6 +383,10 @@ fn inventory() -> Result<Inventory, CannotStage> {
         (
             "previews-azure",
             resource(AZURE_PREVIEW, azure::PREVIEW.container(), None)?,
+        ),
+        (
+            "reports-google",
+            resource(GOOGLE, google::bucket(), Some(google::VIA))?,
         ),
     ];
     let named = named.map(|(name, resource)| Ok((name.parse().map_err(cannot)?, resource)));

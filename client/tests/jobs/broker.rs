@@ -111,7 +111,8 @@ impl Broker {
                 return (StatusCode::BAD_GATEWAY, "<html>no broker</html>").into_response();
             }
             Some(Fault::Say(problem)) => return said(problem),
-            Some(Fault::LoseAnswer | Fault::Undelivered | Fault::Slow(_)) | None => {}
+            Some(Fault::LoseAnswer | Fault::Undelivered | Fault::Slow(_) | Fault::CloudBusy)
+            | None => {}
         }
         let mut answer = {
             let mut world = self.world();
@@ -123,6 +124,14 @@ impl Broker {
             answer.headers_mut().insert("date", date.parse().unwrap());
             answer
         };
+        if matches!(fault, Some(Fault::CloudBusy)) {
+            let mut world = self.world();
+            world.end("peer-failed");
+            let mut busy = Problem::new(ProblemCode::TryAgain, "the cloud is busy");
+            busy.request = world.requests.keys().next_back().cloned();
+            busy.retry_after_seconds = Some(1);
+            return said(&busy);
+        }
         if matches!(fault, Some(Fault::Undelivered)) {
             self.world().end("undelivered");
         }

@@ -44,6 +44,19 @@ async fn asked(
         .await
 }
 
+/// The request that failed is over. Asked again under its name, it would be answered with itself,
+/// and without a credential.
+#[tokio::test]
+async fn a_busy_cloud_is_asked_again_by_another_request() {
+    let broker = Broker::start().await;
+    broker.fault("POST /v1/requests", Fault::CloudBusy);
+    let client = client(&broker.url());
+    let view = asked(&client, &broker, &body()).await.unwrap();
+    assert_eq!(view.credentials.len(), 1);
+    assert_eq!(view.leases[0].state, LeaseState::Active);
+    assert_eq!(broker.world().requests.len(), 2);
+}
+
 #[tokio::test]
 async fn a_lease_lives_its_life() {
     let broker = Broker::start().await;

@@ -35,6 +35,8 @@ pub enum Fault {
     Say(Problem),
     /// It takes this long to act.
     Slow(Duration),
+    /// The request is written down, its leases come to nothing, and the broker says so.
+    CloudBusy,
 }
 
 #[derive(Debug, Default)]

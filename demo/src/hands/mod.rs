@@ -1,9 +1,11 @@
 //! A job's hands: what it does in a cloud with the credential it was given.
 
 mod blob;
+mod gcs;
 mod s3;
 
 pub use blob::BlobHands;
+pub use gcs::GcsHands;
 pub use s3::S3Hands;
 
 /// What the cloud answered: `200 PutObject`, or `403 AccessDenied`.
@@ -37,7 +39,7 @@ impl Answer {
             (
                 403,
                 "AccessDenied" | "AuthorizationPermissionMismatch" | "forbidden"
-            ) | (401, "ACCOUNT_STATE_INVALID")
+            ) | (401, "authError")
         )
     }
 }

@@ -61,9 +61,12 @@ async fn export(
 ) -> Result<Vec<u8>, CannotStage> {
     let ledger = broker.core().books.ledger();
     let notes = ledger.checkpoints().await.map_err(cannot)?;
+    // The broker is at work: what it has written since is sealed by the next note.
+    let sealed = notes.iter().map(|(size, _)| *size).max().unwrap_or(0);
+    let sealed = u32::try_from(sealed).unwrap_or(u32::MAX);
     let mut notes = notes.iter().peekable();
     let mut out = ExportWriter::begin(Vec::new(), &stage.verifier_key()?).map_err(cannot)?;
-    for mut stored in ledger.entries(0, u32::MAX).await.map_err(cannot)? {
+    for mut stored in ledger.entries(0, sealed).await.map_err(cannot)? {
         if forge == Some(stored.index) {
             let last = stored.bytes.last_mut();
             *last.ok_or_else(|| cannot("an empty entry"))? ^= 1;

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use jitney_api::{LeaseState, LeaseView, RequestView};
+use jitney_api::{CredentialView, LeaseState, LeaseView};
 use jitney_broker::RunningBroker;
 use jitney_core::books::FoundLease;
 use jitney_core::id::LeaseId;
@@ -43,7 +43,8 @@ pub(super) async fn by_pim(
     let view = ask(&job, WRITE_PACKAGES, "package 1.0")
         .await
         .map_err(cannot)?;
-    let (lease, hands) = with_blobs(stage, view, PROD)?;
+    let (lease, credential) = granted(view)?;
+    let hands = with_blobs(stage, &credential, PROD)?;
     report.step(
         "azure-lease",
         since,
@@ -115,7 +116,8 @@ pub(super) async fn by_assignment(
     let job = stage.job(GithubJob::push_to_main(), broker)?;
     let since = Instant::now();
     let view = ask(&job, WRITE_PREVIEWS, "preview").await.map_err(cannot)?;
-    let (lease, hands) = with_blobs(stage, view, PREVIEW)?;
+    let (lease, credential) = granted(view)?;
+    let hands = with_blobs(stage, &credential, PREVIEW)?;
     let upload = hands.put_in_time(CONTAINER, PACKAGE).await;
     passes(
         report,
@@ -193,14 +195,13 @@ async fn outcome(broker: &RunningBroker, id: LeaseId) -> Result<Option<String>, 
     })
 }
 
-fn with_blobs(
+/// A credential in use on Azure.
+pub(super) fn with_blobs(
     stage: &Stage,
-    view: RequestView,
+    credential: &CredentialView,
     place: Place,
-) -> Result<(LeaseView, BlobHands), CannotStage> {
-    let (lease, credential) = granted(view)?;
+) -> Result<BlobHands, CannotStage> {
     let url = stage.azure.blob_url(place.account);
-    let hands = BlobHands::with(&credential, url, stage.azure.authority_pem())
-        .ok_or_else(|| cannot("the credential is no token for blobs"))?;
-    Ok((lease, hands))
+    BlobHands::with(credential, url, stage.azure.authority_pem())
+        .ok_or_else(|| cannot("the credential is no token for blobs"))
 }

@@ -7,7 +7,9 @@ mod auditor;
 mod aws;
 mod azure;
 mod crash;
+mod google;
 mod strangers;
+mod three_clouds;
 
 use std::time::{Duration, Instant};
 
@@ -36,9 +38,10 @@ pub async fn play(stage: Stage, report: &mut Report<'_>) -> Result<(), CannotSta
         since,
         "clouds, CI and broker listen on loopback",
         format!(
-            "AWS {}, Azure {}, CI {}, broker {}",
+            "AWS {}, Azure {}, Google {}, CI {}, broker {}",
             stage.cloud.url(),
             stage.azure.url(),
+            stage.google.url(),
             stage.ci.url(),
             broker.url()
         ),
@@ -60,6 +63,10 @@ pub async fn play(stage: Stage, report: &mut Report<'_>) -> Result<(), CannotSta
     report.heading("The same on Azure, by PIM and by a plain role assignment.");
     let kept = azure::by_pim(&stage, &broker, report).await?;
     azure::by_assignment(&stage, &broker, report).await?;
+    report.heading("And on Google Cloud.");
+    google::by_account(&stage, &broker, report).await?;
+    report.heading("One request over three clouds: all of it or nothing.");
+    three_clouds::at_once(&stage, &broker, report).await?;
     report.heading("Five minutes pass. (The clocks of the broker and of the clouds are set on.)");
     azure::floor_is_over(&stage, &broker, kept, report).await?;
     report.heading("The auditor.");
