@@ -11,23 +11,18 @@ import argparse
 import itertools
 import pathlib
 import re
+import tomllib
 
 import hcl2
 
 from verdict import Verdict
 
-BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
-# What each role on blobs allows: a lease may use one that allows nothing beyond its capability.
-BLOB_ROLES = {
-    "blob-reader": {"read"},
-    "blob-writer": {"write", "add/action"},
-    "blob-deleter": {"delete"},
-}
 # The least that gives and takes roles, and what PIM asks for.
 GIVING_ROLES = {
     "rbac": "f58310d9-a9f6-439a-9e8d-f62e7b41a168",
     "pim": "18d7d88d-d35e-4fb5-a5c3-7773c20a72d9",
 }
+GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 EQUALS = "ForAnyOfAnyValues:GuidEquals"
 # Who has one of these can make what outlives every lease.
 NEVER_ON_GOOGLE = ["signBlob", "signJwt", "getOpenIdToken", "implicitDelegation", "actAs", "Keys."]
@@ -156,7 +151,8 @@ def judge_azure(verdict, module, sources):
     given = [name for name in resources if name.startswith("azurerm_role_assignment")]
     verdict.equal("azure: no slot has a standing role", given, ["azurerm_role_assignment.broker"])
     judge_azure_broker(verdict, module, resources["azurerm_role_assignment.broker"])
-    judge_azure_roles(verdict, module, resources["azurerm_role_definition.blob"])
+    judge_azure_roles(verdict, module, resources["azurerm_role_definition.blob"], sources)
+    judge_target(verdict, "azure", module, (sources / "adapters/azure/src/config.rs").read_text())
 
 
 def judge_azure_broker(verdict, module, giving):
@@ -180,19 +176,42 @@ def judge_azure_broker(verdict, module, giving):
     verdict.holds("azure: the slots are the pool", pool in module.text)
 
 
-def judge_azure_roles(verdict, module, role):
+def judge_azure_roles(verdict, module, role, sources):
+    """The roles that the catalogue names, with exactly what it says of them."""
     allowed = role["permissions"][0]
     verdict.equal("azure: blob roles allow data actions alone", set(allowed), {"data_actions"})
-    (locals_of,) = [block for block in module.blocks["locals"] if "blob_roles" in block]
-    verdict.equal("azure: on blobs", locals_of["blob"], BLOBS)
-    for name, actions in locals_of["blob_roles"].items():
-        actions = [action.removeprefix("${local.blob}/") for action in actions]
-        patterns = [action for action in actions if "*" in action]
-        verdict.equal(f"azure: `{name}` has no pattern", patterns, [])
-        verdict.equal(f"azure: `{name}` does one thing", set(actions), BLOB_ROLES[name])
+    (here,) = [block for block in module.blocks["locals"] if "blob_roles" in block]
+    made = {
+        name: {action.replace("${local.blob}", here["blob"]) for action in actions}
+        for name, actions in here["blob_roles"].items()
+    }
+    catalogue = tomllib.loads((sources / "policies/catalogue.toml").read_text())
+    columns = [about.get("clouds", {}).get("azure") for about in catalogue.values()]
+    terms = [column["terms"] for column in columns if column]
+    blobs = {term["role"]: set(term["data_actions"]) for term in terms if term["kind"] == "blobs"}
+    built_in = {role for role in blobs if GUID.fullmatch(role)}
+    verdict.equal("azure: the reader is the catalogue's", {here["blob_reader"]}, built_in)
+    ours = {role: actions for role, actions in blobs.items() if role not in built_in}
+    verdict.equal("azure: the other roles are the catalogue's", made, ours)
+    text = " ".join(module.text.split())
+    given = "given_roles = join(\", \", concat( [local.blob_reader], [for role in azurerm_role_def"
+    verdict.holds("azure: the broker may give them", given in text)
 
 
-def judge_google(verdict, module, _):
+def judge_target(verdict, name, module, source):
+    """The printed section has keys that the adapter reads, and no others."""
+    written = re.findall(r"^\s*(?:pub(?:\(crate\))? )?(\w+): ", source, re.M)
+    section = re.search(r'output "target" \{.*?<<-EOT\n(.*?)\n *EOT', module.text, re.S)[1]
+    keys = set(re.findall(r"^ *(\w+) = ", section, re.M))
+    keys |= set(re.findall(r"[{,] (\w+) = ", section)) - {"from"}
+    keys |= set(re.findall(r"^ *\[targets\.NAME\.(\w+)", section, re.M))
+    unread = keys - {"cloud"} - set(written)
+    verdict.equal(f"{name}: what the module prints is read", unread, set())
+    verdict.holds(f"{name}: it prints a target", f'cloud = "{name}"' in section, section)
+
+
+def judge_google(verdict, module, sources):
+    judge_target(verdict, "gcp", module, (sources / "adapters/gcp/src/config.rs").read_text())
     resources = module.typed("resource")
     account = resources["google_service_account.slot"]
     verdict.equal(

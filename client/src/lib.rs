@@ -4,7 +4,7 @@
 //! - [`TokenSource`]: where the CI system's tokens come from.
 //! - [`run()`]: asks, hands the lease to a command, keeps it alive, gives it back on every way out.
 //!
-//! Nothing here knows a cloud: what a credential means to a command is in `run::export`, and no
+//! Nothing here knows a cloud: what a credential means to a command is in `run::{aws, azure, google}`, and no
 //! cloud SDK is linked.
 
 mod address;

@@ -64,6 +64,22 @@ async fn there_is_room_for_one_lease_of_a_cloud_however_it_is_used() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn no_credential_of_any_cloud_is_in_an_argument_or_a_log() {
+    for azure in ["azure-token", "azure-assertion"] {
+        let broker = broker(azure).await;
+        let script = "cat /proc/$$/cmdline /proc/$PPID/cmdline /proc/$PPID/environ | tr '\\0' ' '; \
+                      env";
+        let job = Job::new(&broker).env("RUST_LOG", "trace");
+        let ended = job.sh(script).end().await;
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        let is_there = |text: &str| ended.stdout.contains(text) || ended.stderr.contains(text);
+        assert!(!is_there(CANARY), "{ended:?}");
+        // The control: it was our command line, and the command's environment.
+        assert!(is_there("object-storage:write") && is_there("GOOGLE_APPLICATION_CREDENTIALS="));
+    }
+}
+
 /// Boto3, azure-identity and google-auth, unmodified, as the command of a run: they find the lease
 /// by the environment alone, and again after each renewal.
 #[tokio::test(flavor = "multi_thread")]

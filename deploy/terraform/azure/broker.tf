@@ -28,6 +28,7 @@ locals {
   giving_scopes = length(var.assignable_scopes) > 0 ? var.assignable_scopes : toset(["/subscriptions/${var.subscription_id}"])
 
   given_roles = join(", ", concat(
+    [local.blob_reader],
     [for role in azurerm_role_definition.blob : role.role_definition_id],
     sort(var.leased_roles),
   ))

@@ -1,11 +1,13 @@
 # Roles on blobs that allow data actions and nothing else. A condition on an assignment narrows the
-# actions it names and lets all others pass, so the built-in roles, which may also delete containers
-# or sign for days, are not used.
+# actions it names and lets all others pass, so the built-in roles that write, and may also delete
+# containers, are not used.
 locals {
   blob = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
 
+  # Storage Blob Data Reader: for reading, the built-in role is narrow enough.
+  blob_reader = "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1"
+
   blob_roles = {
-    blob-reader  = ["${local.blob}/read"]
     blob-writer  = ["${local.blob}/write", "${local.blob}/add/action"]
     blob-deleter = ["${local.blob}/delete"]
   }

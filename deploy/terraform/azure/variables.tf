@@ -47,7 +47,7 @@ variable "role_slots" {
 }
 
 variable "leased_roles" {
-  description = "The GUIDs of the role definitions that leases may give, beside the blob roles made here. None that gives roles."
+  description = "The GUIDs of the role definitions that leases may give, beside those on blobs. None that gives roles."
   type        = set(string)
   default     = []
 }
