@@ -63,6 +63,14 @@ impl Call {
     }
 }
 
+/// The decoded fields of a form, in order.
+pub(crate) fn decoded_form(body: &[u8]) -> Vec<(String, String)> {
+    let fields = url::form_urlencoded::parse(body);
+    fields
+        .map(|(name, value)| (name.into_owned(), value.into_owned()))
+        .collect()
+}
+
 fn decoded_pair(part: &str) -> (String, String) {
     let (key, value) = part.split_once('=').unwrap_or((part, ""));
     (percent_decoded(key), percent_decoded(value))

@@ -67,7 +67,7 @@ impl FaultKind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    /// `sts`, `iam` or `s3`; `*` for any.
+    /// As the journal names it: `sts`, `arm`, `iamcredentials`; `*` for any.
     pub service: String,
     /// The operation, as `AssumeRole`; `*` for any.
     pub action: String,

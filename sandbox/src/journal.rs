@@ -27,7 +27,8 @@ pub struct Entry {
     /// was given. Between arrival and this the call was under way.
     #[serde(with = "crate::time_text")]
     pub answered: Timestamp,
-    /// On AWS `sts`, `iam` or `s3`; on Azure `entra`, `arm` or `blob`.
+    /// On AWS `sts`, `iam` or `s3`; on Azure `entra`, `arm` or `blob`; on Google Cloud the first part of the API's host,
+    /// as `iamcredentials`.
     pub service: String,
     /// The operation, as `AssumeRole`.
     pub action: String,
@@ -50,7 +51,8 @@ pub struct Entry {
 /// A call that has arrived and is not over: it waits to be handled, or its answer is held back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnderWay {
-    /// On AWS `sts`, `iam` or `s3`; on Azure `entra`, `arm` or `blob`.
+    /// On AWS `sts`, `iam` or `s3`; on Azure `entra`, `arm` or `blob`; on Google Cloud the first part of the API's host,
+    /// as `iamcredentials`.
     pub service: String,
     /// The operation, as `AssumeRole`.
     pub action: String,

@@ -166,16 +166,18 @@ impl Cloud {
     ) -> Verdict {
         let now = self.clock.now();
         let principal = token.map(|token| &token.principal);
-        if !self
-            .directory
-            .read()
-            .grants(principal, permission, target, now)
-        {
+        let directory = self.directory.read();
+        if !directory.grants(principal, permission, target, now) {
             return Verdict::NotGranted;
         }
         let boundary = token.and_then(|token| token.boundary.as_ref());
         let is_within = boundary.is_none_or(|boundary| {
-            boundary.allows(permission, &target.resource, &target.circumstances(now))
+            boundary.allows(
+                &directory,
+                permission,
+                &target.resource,
+                &target.circumstances(now),
+            )
         });
         if is_within {
             Verdict::Allowed

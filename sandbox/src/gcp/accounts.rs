@@ -11,7 +11,6 @@ use super::access::Target;
 use super::cloud::BLANK_ETAG;
 use super::directory::{Account, Project, Resource, Switch};
 use super::errors::{ApiError, Code};
-use super::iamcredentials::IAM_SCOPE;
 use super::policies::{self, Owner};
 use super::policy::{Document, PolicyState, SET_POLICY};
 use super::projects::TEST_PERMISSIONS;
@@ -113,7 +112,7 @@ impl Account {
 /// The account of the path, if the caller holds the permission on it. Named under `-`, a missing account looks like a
 /// missing right; named under its project, it is not found.
 fn found(incoming: &Incoming<'_>, permission: &str) -> Result<Account, ApiError> {
-    incoming.caller(&[IAM_SCOPE])?;
+    incoming.caller(&[])?;
     let (project, name) = (incoming.capture("project"), incoming.capture("account"));
     let shown = format!("projects/{project}/serviceAccounts/{name}");
     let directory = incoming.cloud.directory.read();
@@ -140,7 +139,7 @@ fn found(incoming: &Incoming<'_>, permission: &str) -> Result<Account, ApiError>
 
 /// The project of the path, if the caller holds the permission on it.
 fn project(incoming: &Incoming<'_>, permission: &str) -> Result<Project, ApiError> {
-    incoming.caller(&[IAM_SCOPE])?;
+    incoming.caller(&[])?;
     let name = incoming.capture("project");
     let shown = format!("projects/{name}");
     let project = incoming.cloud.directory.read().project(name).cloned();
@@ -392,7 +391,7 @@ fn set_policy(incoming: &Incoming<'_>) -> Result<Answer, Failure> {
 }
 
 fn test_permissions(incoming: &Incoming<'_>) -> Result<Answer, Failure> {
-    incoming.caller(&[IAM_SCOPE])?;
+    incoming.caller(&[])?;
     let account = incoming
         .cloud
         .directory

@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 use super::access::{Target, Verdict};
 use super::cloud::{Cloud, EstateError};
 use super::directory::{Directory, Resource};
-use super::iamcredentials::IAM_SCOPE;
+use super::iamcredentials::{GET_ACCESS_TOKEN, IAM_SCOPE};
 use super::principals::Principal;
 use super::storage::{self, UploadInfo};
-use super::tokens::{CLOUD_PLATFORM, Issue, Origin, Token, TokenInfo};
+use super::tokens::{CLOUD_PLATFORM, CLOUD_PLATFORM_READ_ONLY, Issue, Origin, Token, TokenInfo};
 
 /// Everything that gives a principal rights, now or perhaps later.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,7 +108,10 @@ impl Cloud {
         }
         let scopes = match permission.split_once('.') {
             Some(("storage", _)) => storage::scopes_for(permission),
-            Some(("iam", _)) => &[IAM_SCOPE],
+            Some(("resourcemanager", _)) if permission.contains(".get") => {
+                &[CLOUD_PLATFORM_READ_ONLY]
+            }
+            _ if permission == GET_ACCESS_TOKEN => &[IAM_SCOPE],
             _ => &[],
         };
         if !token.has_scope(scopes) {

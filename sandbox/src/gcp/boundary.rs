@@ -1,8 +1,7 @@
 //! Credential Access Boundaries: what a narrowed token may still do, in Cloud Storage and nowhere else.
 
-use super::directory::Resource;
+use super::directory::{Directory, Resource};
 use super::expressions::{Circumstances, Expression};
-use super::roles;
 
 /// The most rules in a boundary.
 pub(crate) const RULES_MAX: usize = 10;
@@ -27,6 +26,7 @@ impl Boundary {
     /// Whether the boundary leaves this possible. It gives nothing: a policy must allow it as well.
     pub(crate) fn allows(
         &self,
+        directory: &Directory,
         permission: &str,
         resource: &Resource,
         circumstances: &Circumstances,
@@ -36,7 +36,10 @@ impl Boundary {
         };
         self.rules.iter().any(|rule| {
             rule.bucket == *bucket
-                && rule.roles.iter().any(|role| roles::holds(role, permission))
+                && rule
+                    .roles
+                    .iter()
+                    .any(|role| directory.role_holds(role, permission))
                 && rule
                     .condition
                     .as_ref()

@@ -11,8 +11,10 @@ use thiserror::Error;
 use super::directory::{Account, Bucket, Directory, Project, Resource, Switch};
 use super::estate::{self, Estate};
 use super::expressions::Expression;
+use super::federation::{Provider, ProviderError};
 use super::identifiers::Identifiers;
 use super::limits::{RateLimits, Rates};
+use super::pam::{Entitlement, Grants};
 use super::policy::{self, Delays, Document, PolicyState, Surroundings};
 use super::principals::{Principal, is_member};
 use super::storage::Objects;
@@ -40,6 +42,22 @@ pub enum EstateError {
     Policy {
         /// Whose policy.
         owner: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A workload identity provider that cannot be.
+    #[error("the provider `{name}` does not hold together: {reason}")]
+    Provider {
+        /// Which one.
+        name: String,
+        /// What is wrong with it.
+        reason: ProviderError,
+    },
+    /// An entitlement that cannot be.
+    #[error("the entitlement `{id}` does not hold together: {reason}")]
+    Entitlement {
+        /// Which one.
+        id: String,
         /// What is wrong with it.
         reason: String,
     },
@@ -110,6 +128,7 @@ pub(crate) struct Cloud {
     pub(crate) directory: Shared<Directory>,
     pub(crate) tokens: Tokens,
     pub(crate) objects: Shared<Objects>,
+    pub(crate) grants: Shared<Grants>,
     pub(crate) rates: Rates,
 }
 
@@ -129,6 +148,7 @@ impl Cloud {
             directory: Shared::default(),
             tokens: Tokens::default(),
             objects: Shared::default(),
+            grants: Shared::default(),
             rates: Rates::new(limits),
         };
         cloud.populate()?;
@@ -156,6 +176,7 @@ impl Cloud {
         }
         *self.directory.write() = directory;
         *self.objects.write() = objects;
+        *self.grants.write() = Grants::default();
         self.tokens.clear();
         Ok(())
     }
@@ -182,6 +203,8 @@ impl Cloud {
             return Err(EstateError::Twice(project.id.clone()));
         }
         directory.projects.insert(project.id.clone(), entry);
+        add_providers(directory, project)?;
+        self.add_entitlements(directory, project)?;
         for account in &project.accounts {
             let account = self.account(&project.id, account)?;
             if directory.account(&account.email).is_some()
@@ -192,6 +215,34 @@ impl Cloud {
             directory
                 .accounts
                 .insert(account.unique_id.clone(), account);
+        }
+        Ok(())
+    }
+
+    fn add_entitlements(
+        &self,
+        directory: &mut Directory,
+        project: &estate::Project,
+    ) -> Result<(), EstateError> {
+        for entitlement in &project.entitlements {
+            let wrong = |reason| EstateError::Entitlement {
+                id: entitlement.id.clone(),
+                reason,
+            };
+            if let Some(role) = entitlement
+                .roles
+                .iter()
+                .find(|role| !directory.has_role(role))
+            {
+                return Err(wrong(format!("there is no role `{role}`")));
+            }
+            let etag = self.identifiers.etag();
+            let entry = Entitlement::new(&project.id, entitlement, self.clock.now(), etag)
+                .map_err(wrong)?;
+            let name = entry.name.clone();
+            if directory.entitlements.insert(name.clone(), entry).is_some() {
+                return Err(EstateError::Twice(name));
+            }
         }
         Ok(())
     }
@@ -326,6 +377,24 @@ impl Cloud {
             email: user.clone(),
         })
     }
+}
+
+fn add_providers(directory: &mut Directory, project: &estate::Project) -> Result<(), EstateError> {
+    for pool in &project.pools {
+        for provider in &pool.providers {
+            let provider = Provider::new(project.number, &pool.id, provider).map_err(|reason| {
+                EstateError::Provider {
+                    name: provider.id.clone(),
+                    reason,
+                }
+            })?;
+            let name = provider.name().to_owned();
+            if directory.providers.insert(name.clone(), provider).is_some() {
+                return Err(EstateError::Twice(name));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn binding(directory: &Directory, binding: &estate::Binding) -> Result<policy::Binding, String> {

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::errors::{ApiError, Code};
+use super::federation::Provider;
+use super::pam::Entitlement;
 use super::policy::{PolicyState, Surroundings};
 use super::roles;
 use crate::lagged::Lagged;
@@ -63,6 +65,10 @@ pub(crate) struct Directory {
     pub(crate) accounts: BTreeMap<String, Account>,
     pub(crate) buckets: BTreeMap<String, Bucket>,
     pub(crate) policies: BTreeMap<Resource, PolicyState>,
+    /// Workload identity providers by resource name.
+    pub(crate) providers: BTreeMap<String, Provider>,
+    /// Entitlements by resource name.
+    pub(crate) entitlements: BTreeMap<String, Entitlement>,
 }
 
 impl Directory {
@@ -125,6 +131,16 @@ impl Directory {
             || self
                 .custom_role(role)
                 .is_some_and(|holds| holds.iter().any(|own| own == permission))
+    }
+
+    /// Whether any role at all holds the permission: nothing can be asked about others.
+    pub(crate) fn has_permission(&self, permission: &str) -> bool {
+        let mut custom = self
+            .projects
+            .values()
+            .flat_map(|project| project.custom_roles.values());
+        roles::is_permission(permission)
+            || custom.any(|holds| holds.iter().any(|own| own == permission))
     }
 
     fn custom_role(&self, role: &str) -> Option<&Vec<String>> {

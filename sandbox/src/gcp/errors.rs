@@ -20,7 +20,6 @@ pub(crate) enum Code {
     Gone,
     Internal,
     Unavailable,
-    Unimplemented,
 }
 
 impl Code {
@@ -38,7 +37,6 @@ impl Code {
             Code::Gone => (410, "NOT_FOUND"),
             Code::Internal => (500, "INTERNAL"),
             Code::Unavailable => (503, "UNAVAILABLE"),
-            Code::Unimplemented => (501, "UNIMPLEMENTED"),
         }
     }
 
@@ -56,7 +54,6 @@ impl Code {
             Code::Gone => (410, "gone"),
             Code::Internal => (500, "internalError"),
             Code::Unavailable => (503, "backendError"),
-            Code::Unimplemented => (501, "notImplemented"),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! IAM Credentials: short-lived tokens of service accounts.
 //!
-//! `generateAccessToken` is judged by google-cloud-iam and google-auth. `signBlob` and `signJwt` are refused to
-//! everybody: what they sign outlives every revocation, and nothing here is to depend on them.
+//! `generateAccessToken` is judged by google-cloud-iam and google-auth. `generateIdToken`, `signBlob` and `signJwt`
+//! are refused to everybody: what they sign outlives every revocation, and nothing is to depend on them.
 
 use http::Method;
 use jiff::{SignedDuration, Timestamp};
@@ -17,9 +17,9 @@ use super::schema::{Fields, Kind, read_duration};
 use super::tokens::{Issue, Origin};
 use crate::call::Answer;
 
-const GET_ACCESS_TOKEN: &str = "iam.serviceAccounts.getAccessToken";
+pub(crate) const GET_ACCESS_TOKEN: &str = "iam.serviceAccounts.getAccessToken";
 const IMPLICIT_DELEGATION: &str = "iam.serviceAccounts.implicitDelegation";
-/// The scope, besides that for everything, that IAM Credentials takes.
+/// The scope, besides that for everything, that IAM Credentials takes: google-auth asks with it.
 pub(crate) const IAM_SCOPE: &str = "https://www.googleapis.com/auth/iam";
 
 const LIFETIME_DEFAULT_SECONDS: i64 = 3_600;
@@ -32,6 +32,12 @@ const GENERATE_ACCESS_TOKEN: Kind = Kind::Object(&[
     ("delegates", Kind::List(&Kind::Text)),
     ("scope", Kind::List(&Kind::Text)),
     ("lifetime", Kind::Duration),
+]);
+const GENERATE_ID_TOKEN: Kind = Kind::Object(&[
+    ("delegates", Kind::List(&Kind::Text)),
+    ("audience", Kind::Text),
+    ("includeEmail", Kind::Flag),
+    ("organizationNumberIncluded", Kind::Flag),
 ]);
 const SIGN: Kind = Kind::Object(&[
     ("delegates", Kind::List(&Kind::Text)),
@@ -48,6 +54,16 @@ pub(crate) const ROUTES: &[Route] = &[
         body: Body::Json(&GENERATE_ACCESS_TOKEN),
         caller: CallerBy::Token,
         handler: generate_access_token,
+    },
+    Route {
+        service: Service::IamCredentials,
+        action: "GenerateIdToken",
+        method: Method::POST,
+        path: "/v1/projects/{project}/serviceAccounts/{account}:generateIdToken",
+        query: &[],
+        body: Body::Json(&GENERATE_ID_TOKEN),
+        caller: CallerBy::Token,
+        handler: refuse_to_sign,
     },
     Route {
         service: Service::IamCredentials,
@@ -114,10 +130,10 @@ fn generate_access_token(incoming: &Incoming<'_>) -> Result<Answer, Failure> {
 
 fn refuse_to_sign(incoming: &Incoming<'_>) -> Result<Answer, Failure> {
     incoming.caller(&[IAM_SCOPE])?;
-    let permission = if incoming.call.path.ends_with("signJwt") {
-        "iam.serviceAccounts.signJwt"
-    } else {
-        "iam.serviceAccounts.signBlob"
+    let permission = match incoming.call.path.rsplit_once(':') {
+        Some((_, "generateIdToken")) => "iam.serviceAccounts.getOpenIdToken",
+        Some((_, "signJwt")) => "iam.serviceAccounts.signJwt",
+        _ => "iam.serviceAccounts.signBlob",
     };
     Err(ApiError::denied(permission, "").into())
 }

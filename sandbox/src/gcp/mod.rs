@@ -1,5 +1,5 @@
-//! A strict Google Cloud on loopback: IAM Credentials, IAM, Resource Manager and a subset of Cloud Storage on one
-//! port, with a metadata server beside them.
+//! A strict Google Cloud on loopback: IAM Credentials, the token service, IAM, Resource Manager, Privileged Access
+//! Manager and a subset of Cloud Storage on one port, with a metadata server beside them.
 //!
 //! It enforces what was granted and what was revoked. A call's API is found by its path, which on Google belongs to a
 //! host of its own. Policies and conditions are evaluated for every call, on the sandbox's [clock](SandboxClock);
@@ -20,10 +20,12 @@ mod directory;
 mod errors;
 pub mod estate;
 mod expressions;
+mod federation;
 mod iamcredentials;
 mod identifiers;
 mod limits;
 mod metadata;
+mod pam;
 mod policies;
 mod policy;
 mod principals;
@@ -53,6 +55,7 @@ pub use audit::{AccountState, Standing, StandingBinding};
 use cloud::Cloud;
 pub use cloud::{EstateError, Lags};
 use estate::Estate;
+pub use federation::ProviderError;
 pub use identifiers::fingerprint;
 pub use limits::RateLimits;
 pub use storage::UploadInfo;

@@ -6,7 +6,6 @@ use super::access::Target;
 use super::directory::Resource;
 use super::errors::ApiError;
 use super::policy::{Document, Proposed, Writing};
-use super::roles;
 use super::route::Incoming;
 use super::schema::Fields;
 
@@ -83,6 +82,7 @@ pub(crate) fn write(
     let principal = token.map(|token| &token.principal);
     let is_within = narrowed.is_none_or(|boundary| {
         boundary.allows(
+            &directory,
             permission,
             &target.resource,
             &target.circumstances(incoming.now),
@@ -110,14 +110,16 @@ pub(crate) fn granted_of(
     target: Option<&Target>,
     asked: &[String],
 ) -> Result<Value, ApiError> {
-    if let Some(unknown) = asked
+    let directory = incoming.cloud.directory.read();
+    let unknown = asked
         .iter()
-        .find(|permission| !roles::is_permission(permission))
-    {
+        .find(|permission| !directory.has_permission(permission));
+    if let Some(unknown) = unknown {
         return Err(ApiError::invalid(format!(
             "Permission {unknown} is not valid for this resource."
         )));
     }
+    drop(directory);
     let holds = |permission: &&String| {
         target.is_some_and(|target| {
             incoming

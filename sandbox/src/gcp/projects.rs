@@ -12,6 +12,7 @@ use super::policies::{self, Owner};
 use super::policy::SET_POLICY;
 use super::route::{Body, CallerBy, Failure, Incoming, Route, Service};
 use super::schema::Kind;
+use super::tokens::CLOUD_PLATFORM_READ_ONLY;
 use crate::call::Answer;
 
 pub(crate) const GET_POLICY: Kind = Kind::Object(&[(
@@ -93,7 +94,7 @@ fn get_v3(incoming: &Incoming<'_>) -> Result<Answer, Failure> {
 
 /// The project of the path, if the caller holds the permission on it; a missing one looks like a missing right.
 fn found(incoming: &Incoming<'_>, permission: &str) -> Result<Project, ApiError> {
-    incoming.caller(&[])?;
+    incoming.caller(&[CLOUD_PLATFORM_READ_ONLY])?;
     let name = incoming.capture("project");
     let project = incoming.cloud.directory.read().project(name).cloned();
     let project = project.ok_or_else(|| denied(permission, name))?;
@@ -145,7 +146,7 @@ fn set_policy(incoming: &Incoming<'_>) -> Result<Answer, Failure> {
 }
 
 fn test_permissions(incoming: &Incoming<'_>) -> Result<Answer, Failure> {
-    incoming.caller(&[])?;
+    incoming.caller(&[CLOUD_PLATFORM_READ_ONLY])?;
     let project = incoming
         .cloud
         .directory

@@ -246,7 +246,7 @@ pub(crate) fn holds(role: &str, permission: &str) -> bool {
     role.is_some_and(|(_, pieces)| pieces.iter().any(|piece| piece.contains(&permission)))
 }
 
-/// Whether any role at all could hold the permission: others cannot be asked about.
+/// Whether a predefined role holds the permission.
 pub(crate) fn is_permission(permission: &str) -> bool {
     let mut roles = PREDEFINED.iter();
     roles.any(|(_, pieces)| pieces.iter().any(|piece| piece.contains(&permission)))

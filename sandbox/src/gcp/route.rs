@@ -11,15 +11,17 @@ use super::cloud::Cloud;
 use super::errors::{ApiError, Code, OAuthError, Refusal};
 use super::schema::{self, Kind};
 use super::tokens::Token;
-use super::{accounts, iamcredentials, metadata, projects, storage};
+use super::{accounts, federation, iamcredentials, metadata, pam, projects, storage};
 use crate::call::{Answer, Call, percent_decoded};
 
 /// The APIs behind the port. Each has a host of its own on Google; their paths do not meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Service {
     IamCredentials,
+    Sts,
     Iam,
     ResourceManager,
+    PrivilegedAccess,
     Storage,
     Metadata,
 }
@@ -29,8 +31,10 @@ impl Service {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Service::IamCredentials => "iamcredentials",
+            Service::Sts => "sts",
             Service::Iam => "iam",
             Service::ResourceManager => "cloudresourcemanager",
+            Service::PrivilegedAccess => "privilegedaccessmanager",
             Service::Storage => "storage",
             Service::Metadata => "metadata",
         }
@@ -126,9 +130,11 @@ pub(crate) struct Incoming<'a> {
 fn all() -> impl Iterator<Item = &'static Route> {
     [
         iamcredentials::ROUTES,
+        federation::ROUTES,
         accounts::ROUTES,
         projects::ROUTES_V1,
         projects::ROUTES_V3,
+        pam::ROUTES,
         storage::ROUTES,
         metadata::ROUTES,
     ]

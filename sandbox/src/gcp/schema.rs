@@ -237,8 +237,6 @@ pub(crate) trait Fields {
     fn texts(&self, name: &str) -> Vec<String>;
     /// The items of a list; empty when absent.
     fn items(&self, name: &str) -> &[Value];
-    /// Whether a flag is set; absent is not.
-    fn flag(&self, name: &str) -> bool;
 }
 
 impl Fields for Value {
@@ -257,10 +255,6 @@ impl Fields for Value {
         self.get(name)
             .and_then(Value::as_array)
             .map_or(&[], Vec::as_slice)
-    }
-
-    fn flag(&self, name: &str) -> bool {
-        self.get(name).and_then(Value::as_bool).unwrap_or(false)
     }
 }
 

@@ -71,6 +71,7 @@ pub(crate) async fn handle(
 
 impl Visit for Arrived {
     async fn finish(&self, fault: Option<&'static str>) -> Answer {
+        self.cloud.pass_time_of_grants();
         let (caller, served) = self.serve();
         let (outcome, answer) = match served {
             Ok(answer) => ("ok".to_owned(), answer),

@@ -18,6 +18,10 @@ use crate::shared::Shared;
 /// The scope that covers every API.
 pub(crate) const CLOUD_PLATFORM: &str = "https://www.googleapis.com/auth/cloud-platform";
 
+/// The scope that covers reading, in the APIs that know it.
+pub(crate) const CLOUD_PLATFORM_READ_ONLY: &str =
+    "https://www.googleapis.com/auth/cloud-platform.read-only";
+
 /// A token as the sandbox knows it.
 #[derive(Clone, Debug)]
 pub(crate) struct Token {

@@ -254,11 +254,16 @@ async fn a_token_that_does_not_count_is_told_why() {
 #[tokio::test]
 async fn nobody_signs() {
     let cloud = start().await;
-    for verb in ["signBlob", "signJwt"] {
+    for (verb, body) in [
+        ("signBlob", json!({ "payload": "e30=" })),
+        ("signJwt", json!({ "payload": "{}" })),
+        (
+            "generateIdToken",
+            json!({ "audience": "https://example.com", "includeEmail": true }),
+        ),
+    ] {
         let path = format!("/v1/projects/-/serviceAccounts/{SLOT}:{verb}");
-        let refused = cloud
-            .post(&cloud.token(BROKER), &path, json!({ "payload": "e30=" }))
-            .await;
+        let refused = cloud.post(&cloud.token(BROKER), &path, body).await;
         assert_eq!(refused.error(), (403, "PERMISSION_DENIED"));
     }
 }

@@ -8,11 +8,14 @@
 )]
 
 mod accounts;
+mod boundaries;
 mod cloud;
 mod conditions;
 mod control;
 mod credentials;
 mod faults;
+mod federation;
+mod grants;
 mod lags;
 mod policies;
 mod quarantine;

@@ -287,6 +287,17 @@ async fn limits_hold_at_their_edges() {
     };
     cloud.set_bucket_policy(leases(20)).await.ok();
     assert_eq!(cloud.set_bucket_policy(leases(21)).await.status, 400);
+    // Few members, whose names are long.
+    let large = |count: usize| {
+        let members = (0..count).map(|n| format!("user:{}{n:03}@example.com", "x".repeat(200)));
+        let binding =
+            json!({ "role": "roles/storage.objectViewer", "members": members.collect::<Vec<_>>() });
+        policy(vec![broker.clone(), binding])
+    };
+    cloud.set_bucket_policy(large(250)).await.ok();
+    let refused = cloud.set_bucket_policy(large(350)).await;
+    assert_eq!(refused.status, 400);
+    assert!(refused.message().contains("64 KB"));
     let operators = |count: usize| {
         let expression = vec!["true"; count + 1].join(" && ");
         policy(vec![

@@ -1,5 +1,7 @@
 //! From the body of a write to a policy, with the rules of versions and etags.
 
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use serde_json::Value;
 
 use super::document::{Binding, Condition, Document};
@@ -119,7 +121,7 @@ impl Proposed {
     ) -> Result<Document, ApiError> {
         self.check_version(standing)?;
         if let Some(etag) = &self.etag
-            && *etag != standing.etag
+            && !is_same_etag(etag, &standing.etag)
         {
             return Err(stale(etag));
         }
@@ -177,6 +179,17 @@ impl Proposed {
     }
 }
 
+/// An etag is bytes, and clients write them in either alphabet of base64: gcloud does not send back what it read.
+fn is_same_etag(given: &str, standing: &str) -> bool {
+    let bytes = |text: &str| {
+        STANDARD
+            .decode(text)
+            .or_else(|_| URL_SAFE.decode(text))
+            .ok()
+    };
+    bytes(given).is_some_and(|given| Some(given) == bytes(standing))
+}
+
 /// How a lost race is told by IAM and Resource Manager; Cloud Storage has its own words.
 fn stale(etag: &str) -> ApiError {
     ApiError::new(
@@ -223,4 +236,17 @@ fn condition(value: &Value, role: &str) -> Result<Condition, ApiError> {
         location: value.text("location").unwrap_or_default().to_owned(),
         expression,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_etag_is_the_same_in_either_alphabet() {
+        assert!(is_same_etag("_-8=", "/+8="));
+        assert!(is_same_etag("ACAB", "ACAB"));
+        assert!(!is_same_etag("ACAC", "ACAB"));
+        assert!(!is_same_etag("!", "!"));
+    }
 }

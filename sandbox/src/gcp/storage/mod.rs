@@ -23,10 +23,12 @@ use super::access::{Target, Verdict};
 use super::errors::{ApiError, Code};
 use super::policy::STORAGE_POLICY;
 use super::route::{Body, CallerBy, Incoming, Route, Service};
+use super::tokens::CLOUD_PLATFORM_READ_ONLY;
 pub(crate) use store::Objects;
 pub use store::UploadInfo;
 
 const READ_SCOPES: &[&str] = &[
+    CLOUD_PLATFORM_READ_ONLY,
     "https://www.googleapis.com/auth/devstorage.read_only",
     "https://www.googleapis.com/auth/devstorage.read_write",
     "https://www.googleapis.com/auth/devstorage.full_control",
@@ -111,6 +113,9 @@ pub(crate) const ROUTES: &[Route] = &[
     route!("InsertObject", POST "/upload/storage/v1/b/{bucket}/o", UPLOAD_QUERY, Body::Raw, Token, uploads::insert),
     route!("ContinueUpload", PUT "/upload/storage/v1/b/{bucket}/o", UPLOAD_QUERY, Body::Raw, Itself, resumable::go_on),
     route!("CancelUpload", DELETE "/upload/storage/v1/b/{bucket}/o", UPLOAD_QUERY, Body::Nothing, Itself, resumable::cancel),
+    route!("InsertObject", POST "/resumable/upload/storage/v1/b/{bucket}/o", UPLOAD_QUERY, Body::Raw, Token, uploads::insert),
+    route!("ContinueUpload", PUT "/resumable/upload/storage/v1/b/{bucket}/o", UPLOAD_QUERY, Body::Raw, Itself, resumable::go_on),
+    route!("CancelUpload", DELETE "/resumable/upload/storage/v1/b/{bucket}/o", UPLOAD_QUERY, Body::Nothing, Itself, resumable::cancel),
 ];
 
 /// Whether the caller may; an anonymous one is asked for a token.

@@ -10,7 +10,8 @@ pub(super) struct Related {
     pub(super) media: Bytes,
 }
 
-/// Takes a body apart; `None` when it is not what its content type says.
+/// Takes a body apart; `None` when it is not what its content type says. Lines may end without a carriage return, as
+/// gcloud's do.
 pub(super) fn take_apart(content_type: &str, body: &Bytes) -> Option<Related> {
     let boundary = content_type
         .split(';')
@@ -19,12 +20,17 @@ pub(super) fn take_apart(content_type: &str, body: &Bytes) -> Option<Related> {
         .map(|(_, value)| value.trim_matches(['"', '\'']))?;
     let delimiter = format!("--{boundary}");
     let mut rest = body.slice(find(body, delimiter.as_bytes())? + delimiter.len()..);
+    let line_end = if rest.starts_with(b"\r\n") {
+        "\r\n"
+    } else {
+        "\n"
+    };
+    let end = format!("{line_end}{delimiter}");
     let mut parts = Vec::new();
     while !rest.starts_with(b"--") {
-        rest = rest.slice(skip_line(&rest)?..);
-        let end = format!("\r\n{delimiter}");
+        rest = rest.slice(find(&rest, line_end.as_bytes())? + line_end.len()..);
         let length = find(&rest, end.as_bytes())?;
-        parts.push(part(&rest.slice(..length))?);
+        parts.push(part(&rest.slice(..length), line_end)?);
         rest = rest.slice(length + end.len()..);
     }
     let [(_, metadata), (media_type, media)] = <[_; 2]>::try_from(parts).ok()?;
@@ -36,14 +42,17 @@ pub(super) fn take_apart(content_type: &str, body: &Bytes) -> Option<Related> {
 }
 
 /// The content type and the bytes of a part.
-fn part(part: &Bytes) -> Option<(Option<String>, Bytes)> {
+fn part(part: &Bytes, line_end: &str) -> Option<(Option<String>, Bytes)> {
     // A part without headers begins with the empty line that ends them.
-    let (headers, body) = match part.strip_prefix(b"\r\n") {
-        Some(_) => (Bytes::new(), part.slice(2..)),
-        None => {
-            let length = find(part, b"\r\n\r\n")?;
-            (part.slice(..length), part.slice(length + 4..))
-        }
+    let (headers, body) = if part.starts_with(line_end.as_bytes()) {
+        (Bytes::new(), part.slice(line_end.len()..))
+    } else {
+        let empty_line = line_end.repeat(2);
+        let length = find(part, empty_line.as_bytes())?;
+        (
+            part.slice(..length),
+            part.slice(length + empty_line.len()..),
+        )
     };
     let headers = std::str::from_utf8(&headers).ok()?;
     let content_type = headers
@@ -52,11 +61,6 @@ fn part(part: &Bytes) -> Option<(Option<String>, Bytes)> {
         .find(|(name, _)| name.trim().eq_ignore_ascii_case("content-type"))
         .map(|(_, value)| value.trim().to_owned());
     Some((content_type, body))
-}
-
-/// The length of the rest of a line, with its end.
-fn skip_line(bytes: &[u8]) -> Option<usize> {
-    find(bytes, b"\r\n").map(|end| end + 2)
 }
 
 fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
@@ -85,6 +89,17 @@ mod tests {
         assert_eq!(related.metadata, "{\"name\":\"a\"}");
         assert_eq!(related.media_type.as_deref(), Some("text/plain"));
         assert_eq!(related.media, "line\r\n\r\n--==x=");
+    }
+
+    #[test]
+    fn lines_may_end_without_a_carriage_return() {
+        let body = "--==x==\nContent-Type: application/json\n\n{}\n--==x==\nContent-Type: a/b\n\none\r\ntwo\n--==x==--";
+        let related = take_apart(TYPE, &Bytes::from(body)).unwrap();
+        assert_eq!(
+            (&related.metadata[..], &related.media[..]),
+            (&b"{}"[..], &b"one\r\ntwo"[..])
+        );
+        assert_eq!(related.media_type.as_deref(), Some("a/b"));
     }
 
     #[test]
