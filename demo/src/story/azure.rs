@@ -27,7 +27,6 @@ const FLOOR_SECONDS: u32 = 300;
 
 /// A lease that was given back, and what somebody has kept of it.
 pub(super) struct Kept {
-    job: Job,
     lease: LeaseView,
     hands: BlobHands,
 }
@@ -104,7 +103,7 @@ async fn give_back_too_early(
         lease.state == LeaseState::Revoking && kept.is_ok(),
         Vec::new(),
     );
-    Ok(Kept { job, lease, hands })
+    Ok(Kept { lease, hands })
 }
 
 /// A plain assignment is removed at once.
@@ -129,7 +128,7 @@ pub(super) async fn by_assignment(
     let since = Instant::now();
     let released = job.client.release_lease(&lease.id, None).await;
     released.map_err(cannot)?;
-    let kept = Kept { job, lease, hands };
+    let kept = Kept { lease, hands };
     kept.refused_in_time("azure-rbac-kept-token", since, report)
         .await;
     kept.ends("azure-rbac-evidence", broker, report).await

@@ -7,21 +7,11 @@
     clippy::indexing_slicing
 )]
 
+mod promises;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
-
-use jitney_aws::{AwsAdapter, AwsTarget, Identities};
-use jitney_core::adapter::Elevate;
-use jitney_core::catalogue::{Meaning, Resource, Wanted};
-use jitney_core::guarantee::Recall;
-use jitney_core::handle::StampKey;
-use jitney_core::id::LeaseId;
-use jitney_core::plan::Order;
-use jitney_core::scope::{Capability, Path as ScopePath, Scope};
-use jitney_core::time::{Clock, Timestamp};
-use jitney_integration_tests::fixtures;
 
 const BEGIN: &str = "<!-- guarantees:begin -->\n";
 const END: &str = "<!-- guarantees:end -->";
@@ -34,92 +24,13 @@ fn readme() -> String {
     std::fs::read_to_string(root().join("README.md")).unwrap()
 }
 
-struct Stopped;
-
-impl Clock for Stopped {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_seconds(1_800_000_000)
-    }
-}
-
-/// What AWS's adapter promises for a row of the catalogue, as it comes out of the box.
-fn on_aws(capability: &Capability, meaning: &Meaning) -> String {
-    let config: AwsTarget =
-        serde_json::from_str(r#"{"account": "111122223333", "region": "eu-central-1"}"#).unwrap();
-    let identities = Identities::of(&config).expect("no endpoint in the environment");
-    let (target, installation) = ("acme-prod".parse().unwrap(), "acme".parse().unwrap());
-    let adapter =
-        AwsAdapter::new(target, config, installation, &identities, Arc::new(Stopped)).unwrap();
-    if !meaning.clouds.contains_key(adapter.cloud()) {
-        return "–".to_owned();
-    }
-    let role = "arn:aws:iam::111122223333:role/leases".to_owned();
-    let is_role = meaning.clouds[adapter.cloud()].terms["kind"] == "role";
-    let resource = Resource {
-        target: "acme-prod".parse().unwrap(),
-        native_id: if is_role {
-            role.clone()
-        } else {
-            "arn:aws:s3:::artifacts-prod".to_owned()
-        },
-        via: (!is_role).then_some(role),
-        tier: meaning.tier,
-        owner: "platform".to_owned(),
-    };
-    let scope = Scope {
-        capability: capability.clone(),
-        resource: "artifacts-prod".parse().unwrap(),
-        path: ScopePath::Whole,
-    };
-    let wanted = [Wanted {
-        scope,
-        resource,
-        meaning: meaning.clone(),
-    }];
-    let stamp = StampKey::new("acme".parse().unwrap(), &[7; 32]).unwrap();
-    let order = Order {
-        wanted: &wanted,
-        target: &"acme-prod".parse().unwrap(),
-        ttl: Duration::from_secs(900),
-        lasts: Duration::from_secs(900),
-        slot: None,
-        handle: &stamp.handle(LeaseId::fresh()),
-        job: &fixtures::ask(
-            "job",
-            "token",
-            "key",
-            &["object-storage:read@artifacts-prod"],
-        )
-        .principal
-        .job,
-    };
-    let plan = adapter
-        .plan(&order)
-        .expect("every row of the catalogue can be planned");
-    match adapter.guarantees(&plan).recall {
-        Recall::Severs { within_seconds } => format!("severs within {within_seconds} s"),
-        Recall::Lapses { within_seconds } => format!("lapses within {within_seconds} s"),
-    }
-}
-
-fn table() -> String {
-    let catalogue = jitney_policies::catalogue(None).unwrap();
-    let mut table = "| capability | AWS |\n|---|---|\n".to_owned();
-    for (capability, meaning) in &catalogue.0 {
-        table.push_str(&format!(
-            "| `{capability}` | {} |\n",
-            on_aws(capability, meaning)
-        ));
-    }
-    table
-}
-
 #[test]
 fn the_table_of_clouds_is_what_the_adapters_promise() {
     let readme = readme();
     let (_, rest) = readme.split_once(BEGIN).expect("the table's beginning");
     let (told, _) = rest.split_once(END).expect("the table's end");
-    assert_eq!(told, table(), "put this into README.md:\n{}", table());
+    let table = promises::table();
+    assert_eq!(told, table, "put this into README.md:\n{table}");
 }
 
 /// What stands behind `$ ` in the README.
