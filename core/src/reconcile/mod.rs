@@ -226,10 +226,8 @@ impl Core {
     }
 
     async fn all_ended(&self, id: RequestId) -> Result<bool, CannotRead> {
-        let leases = self.books.leases_of(id).await?;
-        Ok(leases
-            .iter()
-            .all(|lease| matches!(lease, FoundLease::Ended(_))))
+        let leases = self.books.ledger().leases_of(id).await?;
+        Ok(leases.iter().all(|lease| lease.is_final))
     }
 
     /// Looks at requests whose time has come: nobody answered, a process died while granting, or

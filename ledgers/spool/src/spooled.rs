@@ -15,7 +15,7 @@ use jitney_core::ledger::{
 };
 use jitney_core::plan::LaneId;
 use jitney_core::principal::OnceKey;
-use jitney_core::spool::{Ends, Note, ends_only};
+use jitney_core::spool::{Ends, Note, ends_only, may_only_end};
 use jitney_core::time::{Clock, Timestamp};
 use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::timeout;
@@ -263,17 +263,22 @@ pub(crate) fn not_done(error: &JoinError) -> CommitError {
 #[async_trait]
 impl Ledger for Spooled {
     async fn commit(&self, transaction: Transaction) -> Result<u64, CommitError> {
-        let Some(ends) = ends_only(&transaction) else {
+        if !may_only_end(&transaction) {
             self.merge().await?;
             return self.told(self.inner.commit(transaction).await);
-        };
+        }
+        // A copy is cheap. What is in it is read only when the ledger did not take it.
+        let kept = transaction.clone();
         let committed = self.in_time(async {
             self.merge().await?;
             self.inner.commit(transaction).await
         });
         match self.told(committed.await) {
             Err(why @ (CommitError::Unavailable(_) | CommitError::Unknown(_))) => {
-                self.note(ends, why).await
+                match ends_only(&kept) {
+                    Some(ends) => self.note(ends, why).await,
+                    None => Err(why),
+                }
             }
             answer => answer,
         }
