@@ -1,7 +1,7 @@
 //! The ledger in front of the ledger.
 
 use core::time::Duration;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -361,13 +361,19 @@ impl Ledger for Spooled {
     }
 
     async fn lane(&self, lane: &LaneId, now: Timestamp) -> Result<LaneRows, CannotRead> {
+        let is_here = |row: &Row| row.lane.as_ref() == Some(lane);
+        // Looked at before the ledger is: what is merged between the two looks is in neither the
+        // ledger as it was nor the notes as they are, and would be missing from the lane.
+        let noted = self.shared.desk().noted.over_all(Vec::new(), is_here);
         let stored = self.inner.lane(lane, now).await?;
-        // One look at the desk: what is noted after it opens the lane again.
+        // And after it: what is noted later opens the lane again.
         let mut desk = self.shared.desk();
         desk.open(lane, self.clock.now());
-        let is_here = |row: &Row| row.lane.as_ref() == Some(lane);
+        let mut rows = desk.noted.over_all(stored.rows, is_here);
+        let there: BTreeSet<RowId> = rows.iter().map(|row| row.id).collect();
+        rows.extend(noted.into_iter().filter(|row| !there.contains(&row.id)));
         Ok(LaneRows {
-            rows: desk.noted.over_all(stored.rows, is_here),
+            rows,
             holds: stored.holds,
         })
     }
