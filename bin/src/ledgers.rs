@@ -6,7 +6,9 @@ use std::sync::Arc;
 use jitney_core::audit::Frontier;
 use jitney_core::dump::{Export, Import};
 use jitney_core::ledger::{CannotRead, LeaseFilter, Ledger, Row, RowId, StoredEntry};
-use jitney_ledger_postgres::{PostgresExport, PostgresImport, PostgresLedger, PostgresReader};
+use jitney_ledger_postgres::{
+    PostgresExport, PostgresImport, PostgresLedger, PostgresReader, is_in_use,
+};
 use jitney_ledger_sqlite::{SqliteExport, SqliteImport, SqliteLedger, SqliteReader};
 
 use crate::configuration::LedgerSection;
@@ -25,7 +27,8 @@ pub async fn open(section: &LedgerSection) -> Result<Arc<dyn Ledger>, Failure> {
     })
 }
 
-/// A whole ledger, to be read.
+/// A whole ledger, to be read. Not while a broker works on it: what is granted meanwhile would be
+/// missing wherever it is moved to. A ledger in a file is locked by its broker.
 pub async fn export(section: &LedgerSection) -> Result<Box<dyn Export>, Failure> {
     Ok(match section {
         LedgerSection::Sqlite(options) => {
@@ -33,6 +36,10 @@ pub async fn export(section: &LedgerSection) -> Result<Box<dyn Export>, Failure>
             Box::new(begun.map_err(|error| sqlite(&error))?)
         }
         LedgerSection::Postgres(options) => {
+            if is_in_use(options).await.map_err(|error| postgres(&error))? {
+                let told = "a broker works on the ledger: stop all that do, then move it";
+                return Err(Failure::unreachable("ledger_in_use", told));
+            }
             let begun = PostgresExport::begin(options).await;
             Box::new(begun.map_err(|error| postgres(&error))?)
         }
@@ -76,6 +83,7 @@ fn postgres(error: &jitney_ledger_postgres::CannotOpen) -> Failure {
         | CannotOpen::NotALedger { .. } => Failure::configuration(error.code(), error),
         CannotOpen::Unreachable { .. }
         | CannotOpen::Standby { .. }
+        | CannotOpen::ToBeMade { .. }
         | CannotOpen::NewerSchema { .. }
         | CannotOpen::Damaged { .. }
         | CannotOpen::Failed { .. } => Failure::unreachable(error.code(), error),

@@ -7,7 +7,7 @@ use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use jitney_api::{DPOP, ProblemCode};
-use jitney_core::books::FoundLease;
+use jitney_core::books::{FoundLease, FoundRequest};
 use jitney_core::id::{LeaseId, RequestId};
 use jitney_core::principal::Principal;
 use jitney_core::refusal::Refusal;
@@ -164,15 +164,15 @@ impl Service {
         Err(nothing_shown(caller))
     }
 
-    /// The first of the caller's proofs by which the request is theirs.
+    /// The request with its leases, if it is the caller's by one of their proofs.
     pub(crate) async fn request_of(
         &self,
         caller: &Caller,
         id: RequestId,
-    ) -> Result<Proof, Declined> {
+    ) -> Result<(FoundRequest, Vec<FoundLease>), Declined> {
         for proof in caller.proofs() {
             match self.core.request(id, &proof).await {
-                Ok(_) => return Ok(proof),
+                Ok(found) => return Ok(found),
                 Err(refusal) if refusal.code == "not_found" => {}
                 Err(refusal) => return Err(refusal.into()),
             }

@@ -4,14 +4,18 @@
 //!
 //! A lane is never driven twice at once, and not again before its pause is over: that is what
 //! makes one write of a cloud's enforcing object out of many ends. The first drive has no pause.
+//! Pauses differ a little each time, so that lanes which became busy at once do not stay in step:
+//! driven all together once a second, they would leave jobs waiting for the processor.
 
 use core::time::Duration;
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use jitney_core::plan::LaneId;
+use jitney_core::reconcile::CLAIM;
 use jitney_core::time::Timestamp;
 use jitney_core::usecase::Core;
 use tokio::sync::Notify;
@@ -29,6 +33,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 const LOOK_AT_MAX: u32 = 1024;
 /// The most lanes that are driven at a time.
 const DRIVEN_MAX: usize = 64;
+/// How often a lane is prolonged while it is driven: twice, before its claim is over.
+const PROLONG_EVERY: Duration = Duration::from_secs(CLAIM.as_secs() / 3);
 /// Without a look for so long, the driver is not alive.
 const ALIVE_WITHIN: Duration = Duration::from_secs(10);
 /// A process that did not run for so long could not hear any job either.
@@ -37,6 +43,7 @@ const DEAF_AFTER: Duration = Duration::from_secs(5);
 /// Looks at what is due and drives it.
 pub(crate) struct Driver {
     lane_pause: Duration,
+    chance: RandomState,
     nudged: Notify,
     keeping_house: AtomicBool,
     memory: Mutex<Memory>,
@@ -53,12 +60,14 @@ struct Memory {
 struct Lane {
     busy: bool,
     driven_at: Instant,
+    rests_for: Duration,
 }
 
 impl Driver {
     pub(crate) fn new(lane_pause: Duration, now: Timestamp) -> Self {
         Self {
             lane_pause,
+            chance: RandomState::new(),
             nudged: Notify::new(),
             keeping_house: AtomicBool::new(false),
             memory: Mutex::new(Memory {
@@ -142,16 +151,15 @@ impl Driver {
             Some(known) if known.busy => return Taken::Busy,
             Some(known) => {
                 let since = now.saturating_duration_since(known.driven_at);
-                if since < self.lane_pause {
-                    return Taken::Resting(self.lane_pause.saturating_sub(since));
+                if since < known.rests_for {
+                    return Taken::Resting(known.rests_for.saturating_sub(since));
                 }
             }
             None => {}
         }
-        let pause = self.lane_pause;
         // What has rested long enough is as good as never driven.
         memory.lanes.retain(|_, known| {
-            known.busy || now.saturating_duration_since(known.driven_at) < pause
+            known.busy || now.saturating_duration_since(known.driven_at) < known.rests_for
         });
         if memory.lanes.values().filter(|known| known.busy).count() >= DRIVEN_MAX {
             return Taken::Resting(LOOK_AGAIN);
@@ -159,6 +167,7 @@ impl Driver {
         let fresh = Lane {
             busy: true,
             driven_at: now,
+            rests_for: self.pause(now),
         };
         memory.lanes.insert(lane.clone(), fresh);
         Taken::Free(Turn {
@@ -186,6 +195,12 @@ impl Driver {
             }
             drop(keeping);
         });
+    }
+
+    /// The pause after a drive that begins now: as it was set, and up to a quarter more.
+    fn pause(&self, now: Instant) -> Duration {
+        let [part, ..] = self.chance.hash_one(now).to_le_bytes();
+        self.lane_pause + self.lane_pause * u32::from(part) / (4 * u32::from(u8::MAX))
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
@@ -226,9 +241,33 @@ struct Turn {
 
 impl Turn {
     async fn drive(self, core: &Core) {
-        if let Err(stumble) = core.drive(&self.lane).await {
+        let prolong = || async {
+            if let Err(stumble) = core.prolong(&self.lane).await {
+                tracing::warn!(lane = %self.lane, %stumble, "a lane is not prolonged");
+            }
+        };
+        if let Err(stumble) = attended(core.drive(&self.lane), PROLONG_EVERY, prolong).await {
             tracing::warn!(lane = %self.lane, %stumble, "what is due stays due");
         }
+    }
+}
+
+/// Does `work`, and beside it `meanwhile` again and again until it is done. Both go on at once: one
+/// may wait for what the other has.
+async fn attended<T, F: Future<Output = ()>>(
+    work: impl Future<Output = T>,
+    every: Duration,
+    meanwhile: impl Fn() -> F,
+) -> T {
+    let attending = async {
+        loop {
+            tokio::time::sleep(every).await;
+            meanwhile().await;
+        }
+    };
+    tokio::select! {
+        done = work => done,
+        never = attending => never,
     }
 }
 
@@ -292,12 +331,42 @@ mod tests {
     }
 
     #[test]
+    fn lanes_do_not_stay_in_step() {
+        let driver = driver(Duration::from_secs(1));
+        let now = Instant::now();
+        let pauses: std::collections::BTreeSet<Duration> = (0..100)
+            .map(|number| driver.pause(now + Duration::from_millis(number)))
+            .collect();
+        let pauses: Vec<_> = pauses.into_iter().collect();
+        assert!(pauses.len() > 30, "{pauses:?}");
+        let (least, most) = (Duration::from_secs(1), Duration::from_millis(1_250));
+        assert!(pauses.iter().all(|pause| (least..=most).contains(pause)));
+    }
+
+    #[test]
     fn a_process_that_was_stopped_was_deaf_and_one_that_idled_was_not() {
         let seconds = Duration::from_secs;
         assert!(!was_deaf(seconds(1), seconds(1)));
         assert!(!was_deaf(seconds(6), seconds(6)));
         assert!(was_deaf(seconds(7), seconds(0)));
         assert!(was_deaf(seconds(0), seconds(7)));
+    }
+
+    #[tokio::test]
+    async fn long_work_is_attended_until_it_is_done() {
+        let calls = std::sync::atomic::AtomicU32::new(0);
+        let attend = || async {
+            calls.fetch_add(1, Ordering::SeqCst);
+        };
+        let every = Duration::from_millis(10);
+        assert_eq!(attended(async { 7 }, every, attend).await, 7);
+        assert_eq!(calls.load(Ordering::SeqCst), 0);
+        let enough = async {
+            while calls.load(Ordering::SeqCst) < 3 {
+                tokio::task::yield_now().await;
+            }
+        };
+        attended(enough, every, attend).await;
     }
 
     #[test]

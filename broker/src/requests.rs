@@ -261,15 +261,15 @@ pub(crate) async fn release(
     let id = request_id(&id)?;
     line.request(id);
     let caller = service.caller(&parts).await?;
-    let proof = service.request_of(&caller, id).await?;
+    let (request, leases) = service.request_of(&caller, id).await?;
     service.admit(caller.key())?;
     let worker = Arc::clone(&service);
     let released = under_way(&service.crew, async move {
-        let released = worker.core.release_request(id, &proof).await;
+        let released = worker.core.release_all(leases).await;
         worker.driver.nudge();
         released
     });
-    let (request, leases) = released.await??;
+    let leases = released.await??;
     Ok((
         StatusCode::ACCEPTED,
         Json(shown(&service, &request, &leases)),

@@ -40,6 +40,9 @@ pub struct Order {
     pub looked_at: u32,
     /// How many of them were ended by this order.
     pub ended: u32,
+    /// How many of them could not be read, and so were passed over.
+    #[serde(default)]
+    pub unreadable: u32,
     /// When the last one was durably ending.
     pub done_at: Option<Timestamp>,
 }

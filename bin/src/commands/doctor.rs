@@ -169,6 +169,9 @@ async fn ledger(configuration: &Configuration) -> Finding {
     }
     let reader = match LedgerToRead::open(section).await {
         Ok(reader) => reader,
+        Err(failure) if failure.code == "ledger_to_be_made" => {
+            return Finding::NotLookedAt(failure.to_string());
+        }
         Err(failure) => return Finding::Wrong(failure.to_string()),
     };
     match reader.frontier().await {

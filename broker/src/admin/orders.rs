@@ -157,6 +157,7 @@ mod tests {
             ordered_at: at(100),
             seen_down_to: None,
             looked_at: 0,
+            unreadable: 0,
             ended: 40,
             done_at: None,
         };

@@ -3,7 +3,9 @@
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use axum::Router;
@@ -67,6 +69,8 @@ impl AdminDoor {
 }
 
 async fn bind(path: &Path) -> io::Result<UnixListener> {
+    // Nobody could connect to a socket whose name is longer than what the system takes.
+    SocketAddr::from_pathname(path)?;
     make_way(path).await?;
     // Made where nobody else can look, and moved once its mode is right.
     let folder = path.with_file_name(format!(".jitney-{}", std::process::id()));
@@ -75,7 +79,7 @@ async fn bind(path: &Path) -> io::Result<UnixListener> {
     drop(fs::remove_file(&inside));
     drop(fs::remove_dir(&folder));
     DirBuilder::new().mode(0o700).create(&folder)?;
-    let bound = UnixListener::bind(&inside).and_then(|listener| {
+    let bound = bind_in(&folder).and_then(|listener| {
         fs::set_permissions(&inside, Permissions::from_mode(0o600))?;
         fs::rename(&inside, path)?;
         Ok(listener)
@@ -83,6 +87,15 @@ async fn bind(path: &Path) -> io::Result<UnixListener> {
     drop(fs::remove_file(&inside));
     drop(fs::remove_dir(&folder));
     bound
+}
+
+/// Binds the socket `s` of a folder. Named through the open folder where that can be done: the
+/// folder's own path may be too long for a socket although the path it is moved to is not.
+fn bind_in(folder: &Path) -> io::Result<UnixListener> {
+    let opened = fs::File::open(folder)?;
+    let short = PathBuf::from(format!("/proc/self/fd/{}", opened.as_raw_fd()));
+    let folder = if short.is_dir() { &short } else { folder };
+    UnixListener::bind(folder.join("s"))
 }
 
 /// Only a socket that nobody listens at may be replaced.
@@ -132,5 +145,22 @@ mod tests {
         let third = AdminDoor::open(path.clone()).await;
         assert_eq!(third.err().unwrap().code(), "cannot_listen");
         assert_eq!(fs::read(&path).unwrap(), b"a ledger, perhaps");
+    }
+
+    #[tokio::test]
+    async fn a_path_that_a_socket_may_just_have_is_enough() {
+        let folder = tempfile::tempdir().unwrap();
+        // The longest that Linux takes, without the byte that ends it.
+        let left = 107 - folder.path().as_os_str().len() - "/".len() - "/s".len();
+        let deep = folder.path().join("d".repeat(left));
+        fs::create_dir(&deep).unwrap();
+        let path = deep.join("s");
+        assert_eq!(path.as_os_str().len(), 107);
+        let door = AdminDoor::open(path.clone()).await.unwrap();
+        UnixStream::connect(&path).await.unwrap();
+        drop(door);
+        let longer = AdminDoor::open(deep.join("so")).await;
+        assert_eq!(longer.err().unwrap().code(), "cannot_listen");
+        assert_eq!(fs::read_dir(&deep).unwrap().count(), 0);
     }
 }

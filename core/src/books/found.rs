@@ -2,8 +2,6 @@
 
 use core::time::Duration;
 
-use serde::de::DeserializeOwned;
-
 use super::Recorded;
 use crate::adapter::Mark;
 use crate::evidence::Hold;
@@ -115,7 +113,7 @@ pub struct OpenLane {
 /// When the row does not hold a lease.
 pub fn found_lease(row: &Row) -> Result<FoundLease, CannotRead> {
     let (version, mark) = (row.version, Mark::default());
-    Ok(match parse::<Lease>(row)? {
+    Ok(match parse(row, read_lease)? {
         Lease::Elevating(state) => FoundLease::Doubtful(Recorded {
             state: Doubtful(state),
             version,
@@ -137,7 +135,7 @@ pub fn found_lease(row: &Row) -> Result<FoundLease, CannotRead> {
 
 pub(super) fn found_request(row: &Row) -> Result<FoundRequest, CannotRead> {
     let (version, mark) = (row.version, Mark::default());
-    Ok(match parse::<Request>(row)? {
+    Ok(match parse(row, read_request)? {
         Request::Pending(state) => FoundRequest::Pending(Recorded {
             state,
             version,
@@ -157,11 +155,40 @@ pub(super) fn found_request(row: &Row) -> Result<FoundRequest, CannotRead> {
     })
 }
 
-fn parse<T: DeserializeOwned>(row: &Row) -> Result<T, CannotRead> {
-    serde_json::from_str(&row.body).map_err(|error| {
+fn parse<T>(row: &Row, read: fn(&str) -> Result<T, serde_json::Error>) -> Result<T, CannotRead> {
+    read(&row.body).map_err(|error| {
         CannotRead(format!(
             "row {:?} is not what it should be: {error}",
             row.id
         ))
     })
+}
+
+/// Reads a lease. Its state's name stands first, as it is written; told from that, the rest is
+/// read as what it is. Without it the whole is taken apart to find the name, and then read, which
+/// takes twice as long.
+pub(crate) fn read_lease(body: &str) -> Result<Lease, serde_json::Error> {
+    match leading_state(body) {
+        Some("elevating") => serde_json::from_str(body).map(Lease::Elevating),
+        Some("active") => serde_json::from_str(body).map(Lease::Active),
+        Some("revoking") => serde_json::from_str(body).map(Lease::Revoking),
+        Some("ended") => serde_json::from_str(body).map(Lease::Ended),
+        _ => serde_json::from_str(body),
+    }
+}
+
+/// The same for a request.
+fn read_request(body: &str) -> Result<Request, serde_json::Error> {
+    match leading_state(body) {
+        Some("pending") => serde_json::from_str(body).map(Request::Pending),
+        Some("granting") => serde_json::from_str(body).map(Request::Granting),
+        Some("granted") => serde_json::from_str(body).map(Request::Granted),
+        Some("closed") => serde_json::from_str(body).map(Request::Closed),
+        _ => serde_json::from_str(body),
+    }
+}
+
+fn leading_state(body: &str) -> Option<&str> {
+    let rest = body.strip_prefix(r#"{"state":""#)?;
+    rest.split_once('"').map(|(state, _)| state)
 }

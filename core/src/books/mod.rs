@@ -24,6 +24,7 @@ use crate::plan::LaneId;
 use crate::standing::{self, Standing};
 use crate::time::Timestamp;
 use found::found_request;
+pub(crate) use found::read_lease;
 
 /// The ledger's typed face.
 #[derive(Clone)]

@@ -7,9 +7,9 @@ use core::time::Duration;
 use crate::adapter::Mark;
 use crate::audit::Entry;
 use crate::evidence::Hold;
-use crate::lease::{Active, Elevating, Ended, Lease, Revoking};
+use crate::lease::{self, Active, Elevating, Ended, Revoking};
 use crate::ledger::{Row, RowId, Transaction};
-use crate::request::{Closed, Granted, Granting, Pending, Request};
+use crate::request::{self, Closed, Granted, Granting, Pending};
 
 /// A state that the ledger holds, in the version it holds.
 #[derive(Debug, PartialEq, Eq)]
@@ -137,22 +137,22 @@ mod private {
 }
 
 macro_rules! stored_state {
-    ($($state:ident in $all:ident),+) => {$(
+    ($($state:ident in $room:ident),+) => {$(
         impl private::Sealed for $state {}
         impl State for $state {
             fn row(&self, version: u64, silence: Duration) -> Result<Row, serde_json::Error> {
-                $all::$state(self.clone()).row(version, silence)
+                $room::Written::$state(self).row(version, silence)
             }
         }
     )+};
 }
 stored_state!(
-    Elevating in Lease, Active in Lease, Revoking in Lease, Ended in Lease,
-    Pending in Request, Granting in Request, Granted in Request, Closed in Request
+    Elevating in lease, Active in lease, Revoking in lease, Ended in lease,
+    Pending in request, Granting in request, Granted in request, Closed in request
 );
 
-impl Lease {
-    pub(crate) fn row(&self, version: u64, silence: Duration) -> Result<Row, serde_json::Error> {
+impl lease::Written<'_> {
+    pub(crate) fn row(self, version: u64, silence: Duration) -> Result<Row, serde_json::Error> {
         let terms = self.terms();
         Ok(Row {
             id: RowId::Lease(terms.id),
@@ -163,13 +163,13 @@ impl Lease {
             lane: Some(terms.plan.lane.clone()),
             owner: terms.owner.clone(),
             due_at: self.due_at(silence),
-            body: serde_json::to_string(self)?,
+            body: serde_json::to_string(&self)?,
         })
     }
 }
 
-impl Request {
-    fn row(&self, version: u64, _silence: Duration) -> Result<Row, serde_json::Error> {
+impl request::Written<'_> {
+    fn row(self, version: u64, _silence: Duration) -> Result<Row, serde_json::Error> {
         let terms = self.terms();
         Ok(Row {
             id: RowId::Request(terms.id),
@@ -180,7 +180,7 @@ impl Request {
             lane: None,
             owner: terms.owner.clone(),
             due_at: self.due_at(),
-            body: serde_json::to_string(self)?,
+            body: serde_json::to_string(&self)?,
         })
     }
 }

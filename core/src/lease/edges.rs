@@ -294,6 +294,25 @@ impl Revoking {
         }
     }
 
+    /// Whether a look that came before its time tells nothing new. All leases of a lane are looked
+    /// at whenever one of them is due, and those that only settle need not be written each time.
+    pub(crate) fn is_as_told(&self, found: &Revocation, now: Timestamp) -> bool {
+        match found {
+            Revocation::Evident { .. } => false,
+            Revocation::NotYet {
+                written,
+                look_again,
+                exposed_until,
+            } => {
+                now < self.look_again
+                    && *look_again >= self.look_again
+                    && *written
+                    && self.written_at.is_some()
+                    && *exposed_until == self.told_exposed_until
+            }
+        }
+    }
+
     fn pause(&self) -> Duration {
         let doubled =
             PAUSE_MIN.saturating_mul(1_u32.checked_shl(self.attempts).unwrap_or(u32::MAX));

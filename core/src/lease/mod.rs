@@ -14,6 +14,7 @@
 //! written, so it does not compile. No state is called failed or gave-up.
 
 mod edges;
+mod stored;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +23,8 @@ use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use edges::{CannotRenew, Life, Looked, UNPROVED_SECONDS, intend};
+pub use stored::Lease;
+pub(crate) use stored::Written;
 
 use crate::audit::{Entry, Event};
 use crate::evidence::{Evidence, Held, Hold};
@@ -219,54 +222,6 @@ pub struct Ended {
     pub(crate) terms: Terms,
     pub(crate) outcome: Outcome,
     pub(crate) at: Timestamp,
-}
-
-/// Any state, as it is stored.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "state")]
-pub enum Lease {
-    /// See [`Elevating`].
-    Elevating(Elevating),
-    /// See [`Active`].
-    Active(Active),
-    /// See [`Revoking`].
-    Revoking(Revoking),
-    /// See [`Ended`].
-    Ended(Ended),
-}
-
-impl Lease {
-    /// What never changes about it.
-    #[must_use]
-    pub const fn terms(&self) -> &Terms {
-        match self {
-            Self::Elevating(state) => &state.terms,
-            Self::Active(state) => &state.terms,
-            Self::Revoking(state) => &state.terms,
-            Self::Ended(state) => &state.terms,
-        }
-    }
-
-    /// The state's name.
-    #[must_use]
-    pub const fn state(&self) -> &'static str {
-        match self {
-            Self::Elevating(_) => "elevating",
-            Self::Active(_) => "active",
-            Self::Revoking(_) => "revoking",
-            Self::Ended(_) => "ended",
-        }
-    }
-
-    /// When somebody must look at it again; never, once it has ended.
-    pub(crate) fn due_at(&self, silence: Duration) -> Option<Timestamp> {
-        match self {
-            Self::Elevating(state) => Some(state.terms.answer_by),
-            Self::Active(state) => Some(state.ends_at.min(state.alive_at.plus(silence))),
-            Self::Revoking(state) => Some(state.look_again),
-            Self::Ended(_) => None,
-        }
-    }
 }
 
 impl Elevating {

@@ -4,7 +4,7 @@
 use core::time::Duration;
 
 use super::*;
-use crate::books::{Recorded, Step};
+use crate::books::{Recorded, Step, read_lease};
 use crate::credential::{Credential, Elevation};
 use crate::evidence::Revocation;
 use crate::fault::{Fault, FaultKind};
@@ -297,11 +297,63 @@ fn a_grant_that_cannot_be_used_is_exposed_until_its_credential_ends() {
 #[test]
 fn every_state_but_the_last_is_due() {
     let silence = Duration::from_secs(45);
-    let due = |lease: Lease| lease.due_at(silence);
+    let due = |lease: Lease| lease.written().due_at(silence);
     assert_eq!(due(Lease::Elevating((*intent()).clone())), Some(after(20)));
     assert_eq!(due(Lease::Active((*active()).clone())), Some(after(46)));
     assert_eq!(due(Lease::Revoking((*revoking()).clone())), Some(after(60)));
     let step =
         over(revoking().looked(evident(Evidence::Probed { at: after(70) }), after(70))).unwrap();
     assert_eq!(due(Lease::Ended(step.next().clone())), None);
+}
+
+#[test]
+fn what_is_written_reads_back_whatever_stands_first() {
+    let over =
+        over(revoking().looked(evident(Evidence::Probed { at: after(70) }), after(70))).unwrap();
+    for lease in [
+        Lease::Elevating((*intent()).clone()),
+        Lease::Active((*active()).clone()),
+        Lease::Revoking((*revoking()).clone()),
+        Lease::Ended(over.next().clone()),
+    ] {
+        let body = serde_json::to_string(&lease).unwrap();
+        assert!(body.starts_with(&format!("{{\"state\":\"{}\",", lease.state())));
+        assert_eq!(read_lease(&body).unwrap(), lease);
+        // A database may keep members in an order of its own.
+        let state = format!("\"state\":\"{}\",", lease.state());
+        let moved = body.replacen(&state, "", 1);
+        let moved = format!(
+            "{},{}}}",
+            &moved[..moved.len() - 1],
+            &state[..state.len() - 1]
+        );
+        assert_eq!(read_lease(&moved).unwrap(), lease);
+    }
+    assert!(read_lease("{\"state\":\"active\"}").is_err());
+    assert!(read_lease("{\"state\":\"forgotten\"}").is_err());
+}
+
+#[test]
+fn a_look_before_its_time_is_written_down_only_when_it_tells_something_new() {
+    let told = |written, again, exposed| Revocation::NotYet {
+        written,
+        look_again: after(again),
+        exposed_until: after(exposed),
+    };
+    let Looked::Again(step) = revoking().looked(told(true, 80, 80), after(70)) else {
+        panic!("not yet was taken for over")
+    };
+    let settling = step.committed_in_test();
+    let heard = |found, now| settling.is_as_told(&found, after(now));
+    assert!(heard(told(true, 80, 80), 71));
+    assert!(heard(told(true, 90, 80), 79));
+    // It is due: whoever looked must say when to look again.
+    assert!(!heard(told(true, 80, 80), 80));
+    assert!(!heard(told(true, 79, 80), 71));
+    assert!(!heard(told(true, 80, 81), 71));
+    // A stranger undid it.
+    assert!(!heard(told(false, 80, 80), 71));
+    assert!(!heard(evident(Evidence::Probed { at: after(71) }), 71));
+    // And what was not written yet is news once it is.
+    assert!(!revoking().is_as_told(&told(true, 60, 60), after(59)));
 }

@@ -69,30 +69,33 @@ impl Core {
         Ok(Some(Seen::Epoch(newer)))
     }
 
-    /// No more elevations, on any broker.
+    /// No more elevations, on any broker. Whatever else is ordered at the same moment, it holds
+    /// when this returns.
     pub(crate) async fn halt(&self, lane: &LaneId, seen: Seen) -> Result<(), Stumble> {
         let now = self.clock.now();
-        let posted = self.books.standing().await?;
-        if posted.says.halt.is_some() {
-            return Ok(());
+        loop {
+            let posted = self.books.standing().await?;
+            if posted.says.halt.is_some() {
+                return Ok(());
+            }
+            let ledger = self.books.mark();
+            let entry = Entry::new(now, Event::Halted)
+                .field("lane", lane)
+                .field("seen", describe(seen))
+                .field("ledger", ledger);
+            let halt = Halt {
+                since: now,
+                lane: lane.clone(),
+                seen,
+                ledger,
+                recovery: None,
+            };
+            let says = Standing {
+                halt: Some(halt),
+                ..posted.says.clone()
+            };
+            self.post(&posted, &says, vec![entry]).await?;
         }
-        let ledger = self.books.mark();
-        let entry = Entry::new(now, Event::Halted)
-            .field("lane", lane)
-            .field("seen", describe(seen))
-            .field("ledger", ledger);
-        let halt = Halt {
-            since: now,
-            lane: lane.clone(),
-            seen,
-            ledger,
-            recovery: None,
-        };
-        let says = Standing {
-            halt: Some(halt),
-            ..posted.says.clone()
-        };
-        self.post(&posted, &says, vec![entry]).await
     }
 
     /// A trace that even the recovery did not know of: the ledger is brought past it too.

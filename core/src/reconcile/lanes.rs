@@ -10,8 +10,9 @@ use crate::plan::LaneId;
 use crate::time::Timestamp;
 
 /// How long a hand owns a lane before it must claim it again: also how long the lanes of a broker
-/// that died wait for the next one. A hand that was only slow is stopped by its epoch.
-pub(super) const CLAIM: Duration = Duration::from_secs(8);
+/// that died wait for the next one. Whoever drives one for longer [prolongs](crate::usecase::Core::prolong)
+/// it; a hand that stood still is stopped by its epoch.
+pub const CLAIM: Duration = Duration::from_secs(6);
 /// The first and the longest pause of a lane whose cloud does not answer.
 const LANE_PAUSE_MIN: Duration = Duration::from_secs(1);
 const LANE_PAUSE_MAX: Duration = Duration::from_secs(60);

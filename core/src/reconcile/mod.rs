@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use futures_util::future::join_all;
 
 pub(crate) use behind::describe;
-pub use lanes::Lanes;
+pub use lanes::{CLAIM, Lanes};
 
 use crate::adapter::Epoch;
 use crate::books::{FoundLease, FoundRequest, OpenLane, Recorded, Step};
@@ -120,6 +120,20 @@ impl Core {
         if let Some(epoch) = self.lanes.owned(lane, now) {
             return Ok(Some(epoch));
         }
+        self.claim_anew(lane, now).await
+    }
+
+    /// Keeps a lane that is being driven for longer than it was claimed for: a pass over it may
+    /// wait for the cloud's pace and for a cloud that is slow, and would be in vain once another
+    /// broker took the lane.
+    ///
+    /// # Errors
+    /// A [`Stumble`]; then the lane is ours for no longer than before.
+    pub async fn prolong(&self, lane: &LaneId) -> Result<(), Stumble> {
+        self.claim_anew(lane, self.clock.now()).await.map(|_| ())
+    }
+
+    async fn claim_anew(&self, lane: &LaneId, now: Timestamp) -> Result<Option<Epoch>, Stumble> {
         let until = now.plus(lanes::CLAIM);
         let claimed = self
             .books
@@ -226,10 +240,8 @@ impl Core {
     }
 
     async fn all_ended(&self, id: RequestId) -> Result<bool, CannotRead> {
-        let leases = self.books.leases_of(id).await?;
-        Ok(leases
-            .iter()
-            .all(|lease| matches!(lease, FoundLease::Ended(_))))
+        let leases = self.books.ledger().leases_of(id).await?;
+        Ok(leases.iter().all(|lease| lease.is_final))
     }
 
     /// Looks at requests whose time has come: nobody answered, a process died while granting, or

@@ -8,6 +8,7 @@ use crate::id::OrderId;
 use crate::lease::{End, Revoking};
 use crate::ledger::{CommitError, LeaseFilter, Row, Transaction};
 use crate::order::{Order, sheet};
+use crate::spool::lease_of;
 use crate::usecase::Core;
 
 /// How many leases one page looks at. Each page is one commit.
@@ -63,8 +64,12 @@ impl Core {
     ) -> Result<Progress, Stumble> {
         let mut aimed_at = Vec::new();
         for row in rows {
-            let lease = found_lease(row)?;
-            order.seen_down_to = Some(lease.terms().id);
+            order.seen_down_to = lease_of(row).or(order.seen_down_to);
+            // One that cannot be read must not keep the others alive.
+            let Ok(lease) = found_lease(row) else {
+                order.unreadable = order.unreadable.saturating_add(1);
+                continue;
+            };
             if self.is_aimed_at(&order.aim, &order.lanes, &lease).await? {
                 aimed_at.push(lease);
             }
@@ -127,7 +132,8 @@ impl Core {
         let entry = Entry::new(now, Event::KillDone)
             .field("order", id)
             .field("looked_at", order.looked_at)
-            .field("ended", order.ended);
+            .field("ended", order.ended)
+            .field("unreadable", order.unreadable);
         let done = Transaction {
             sheets: vec![posted.changed(&Some(order))?, standing.changed(&says)?],
             entries: vec![entry],

@@ -193,6 +193,8 @@ fn conclude(
             Err(fault) => Some(Err((*fault).clone())),
         };
         match found {
+            // The lane was driven for another of its leases.
+            Some(Ok(revocation)) if lease.is_as_told(&revocation, now) => {}
             Some(Ok(revocation)) => match lease.looked(revocation, now) {
                 Looked::Over(step) => over.push(step),
                 Looked::Again(step) => again.push(step),

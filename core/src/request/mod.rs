@@ -8,12 +8,16 @@
 //!                                         └─ one failed ──► Closed(NotGranted)
 //! ```
 
+mod stored;
 #[cfg(test)]
 mod tests;
 
 use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+pub use stored::Request;
+pub(crate) use stored::Written;
 
 use crate::audit::{Entry, Event};
 use crate::books::{Recorded, Step};
@@ -190,53 +194,6 @@ pub struct Closed {
     leases: Vec<LeaseId>,
     outcome: Outcome,
     at: Timestamp,
-}
-
-/// Any state, as it is stored.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "state")]
-pub enum Request {
-    /// See [`Pending`].
-    Pending(Pending),
-    /// See [`Granting`].
-    Granting(Granting),
-    /// See [`Granted`].
-    Granted(Granted),
-    /// See [`Closed`].
-    Closed(Closed),
-}
-
-impl Request {
-    /// What never changes about it.
-    #[must_use]
-    pub const fn terms(&self) -> &Terms {
-        match self {
-            Self::Pending(state) => &state.terms,
-            Self::Granting(state) => &state.terms,
-            Self::Granted(state) => &state.terms,
-            Self::Closed(state) => &state.terms,
-        }
-    }
-
-    /// The state's name.
-    #[must_use]
-    pub const fn state(&self) -> &'static str {
-        match self {
-            Self::Pending(_) => "pending",
-            Self::Granting(_) => "granting",
-            Self::Granted(_) => "granted",
-            Self::Closed(_) => "closed",
-        }
-    }
-
-    pub(crate) const fn due_at(&self) -> Option<Timestamp> {
-        match self {
-            Self::Pending(state) => Some(state.quorum.answer_by),
-            Self::Granting(state) => Some(state.answer_by),
-            Self::Granted(state) => Some(state.look_again),
-            Self::Closed(_) => None,
-        }
-    }
 }
 
 /// A request that has been decided and is not yet in the ledger. Each edge is its first step.

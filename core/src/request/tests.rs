@@ -200,22 +200,13 @@ fn one_no_beats_any_number_of_yes() {
 #[test]
 fn every_state_but_the_last_is_due() {
     let granting = submitted(Verdict::Allow).allowed(Vec::new(), after(20), after(900));
-    assert_eq!(
-        Request::Granting(granting.next().clone()).due_at(),
-        Some(after(20))
-    );
+    assert_eq!(Written::Granting(granting.next()).due_at(), Some(after(20)));
     let granted = granting.committed_in_test().granted();
-    assert_eq!(
-        Request::Granted(granted.next().clone()).due_at(),
-        Some(after(900))
-    );
+    assert_eq!(Written::Granted(granted.next()).due_at(), Some(after(900)));
     let open = granted
         .committed_in_test()
         .still_open(Duration::from_secs(60), after(900));
-    assert_eq!(
-        Request::Granted(open.next().clone()).due_at(),
-        Some(after(960))
-    );
+    assert_eq!(Written::Granted(open.next()).due_at(), Some(after(960)));
     let done = open.committed_in_test().done(after(970));
-    assert_eq!(Request::Closed(done.next().clone()).due_at(), None);
+    assert_eq!(Written::Closed(done.next()).due_at(), None);
 }

@@ -21,10 +21,14 @@ use std::collections::BTreeMap;
 pub use codec::NotANote;
 
 use crate::audit::{Entry, Event};
+use crate::books::{State, read_lease};
 use crate::id::LeaseId;
 use crate::lease::{Lease, Revoking};
 use crate::ledger::{Row, RowId, Transaction};
 use crate::time::Timestamp;
+
+/// The state's name in a row's column.
+const REVOKING: &str = "revoking";
 
 /// That a lease is under revocation, with what the audit log is to say of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,12 +67,12 @@ impl Note {
     /// Reads a lease under revocation from what its row says. Nothing when it is in another state:
     /// such a row cannot become a note.
     fn of(version: u64, body: &str, entries: Vec<Entry>) -> Option<Self> {
-        let Ok(Lease::Revoking(state)) = serde_json::from_str(body) else {
+        let Ok(Lease::Revoking(state)) = read_lease(body) else {
             return None;
         };
         let lease = state.terms().id;
         // Silence does not matter: only an active lease falls due by it.
-        let row = Lease::Revoking(state.clone()).row(version, Duration::ZERO);
+        let row = State::row(&state, version, Duration::ZERO);
         let row = Row {
             body: body.to_owned(),
             ..row.ok()?
@@ -91,10 +95,10 @@ pub struct Ends {
     pub looks: Vec<Row>,
 }
 
-/// Takes a transaction for what it ends. Nothing when it does anything else: gives, prolongs,
-/// closes, declares over, uses up, or drops what must stay in force.
+/// Whether a transaction may be one that only ends leases, as far as it can be told without
+/// reading what its rows say.
 #[must_use]
-pub fn ends_only(transaction: &Transaction) -> Option<Ends> {
+pub fn may_only_end(transaction: &Transaction) -> bool {
     // Taken apart in full: whoever adds a part to transactions must say here whether it may wait.
     let Transaction {
         rows,
@@ -112,7 +116,7 @@ pub fn ends_only(transaction: &Transaction) -> Option<Ends> {
         // Not moved. A look that stays where it was only comes too early.
         looks: _,
         epochs_raised,
-        entries,
+        entries: _,
     } = transaction;
     let nothing_else = once.is_empty()
         && claims.is_empty()
@@ -123,9 +127,18 @@ pub fn ends_only(transaction: &Transaction) -> Option<Ends> {
         && sheets.is_empty()
         && sheets_unchanged.is_empty()
         && epochs_raised.is_empty();
-    if rows.is_empty() || !nothing_else {
+    let is_ending = |row: &Row| lease_of(row).is_some() && row.state == REVOKING;
+    !rows.is_empty() && nothing_else && rows.iter().all(is_ending)
+}
+
+/// Takes a transaction for what it ends. Nothing when it does anything else: gives, prolongs,
+/// closes, declares over, uses up, or drops what must stay in force.
+#[must_use]
+pub fn ends_only(transaction: &Transaction) -> Option<Ends> {
+    if !may_only_end(transaction) {
         return None;
     }
+    let Transaction { rows, entries, .. } = transaction;
     let mut told = BTreeMap::<LeaseId, Vec<Entry>>::new();
     for entry in entries {
         told.entry(entry.lease_id()?)
@@ -180,7 +193,7 @@ pub fn merge(
         // The ledger has lost even the intent. What may be there is taken back all the same.
         return newest.written(1, newest.state.as_ref().clone(), entries(notes));
     };
-    let (lands_by, exposed_until, new) = match serde_json::from_str(&stored.body) {
+    let (lands_by, exposed_until, new) = match read_lease(&stored.body) {
         Ok(Lease::Elevating(lease)) => (lease.lands_by, lease.exposed_until, notes),
         Ok(Lease::Active(lease)) => (lease.lands_by, lease.exposed_until, notes),
         Ok(Lease::Revoking(lease)) => match missing(stored, written, notes) {
@@ -221,7 +234,7 @@ impl Note {
             let row = self.row.clone();
             Row { version, ..row }
         } else {
-            Lease::Revoking(state).row(version, Duration::ZERO).ok()?
+            State::row(&state, version, Duration::ZERO).ok()?
         };
         Some(Merging::Write { row, entries })
     }

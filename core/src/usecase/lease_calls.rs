@@ -145,24 +145,18 @@ impl Core {
         Ok(self.end_for_sure(lease, End::Released).await?)
     }
 
-    /// Gives every lease of a request back, and shows what has become of them.
+    /// Gives back all leases of a request that was [found](Self::request) for whoever showed that
+    /// it is theirs, and shows what has become of them.
     ///
     /// # Errors
-    /// `not_found` when it is not the caller's; a ledger that cannot be used. Then as many leases
-    /// as possible have been given back.
-    pub async fn release_request(
-        &self,
-        id: RequestId,
-        proof: &Proof,
-    ) -> Result<(FoundRequest, Vec<FoundLease>), Refusal> {
-        let (request, leases) = self.request(id, proof).await?;
+    /// A ledger that cannot be used. Then as many leases as possible have been given back.
+    pub async fn release_all(&self, leases: Vec<FoundLease>) -> Result<Vec<FoundLease>, Refusal> {
         let mut released = Vec::new();
         for lease in leases {
             // One that cannot be given back now must not keep the others.
             released.push(self.end_for_sure(lease, End::Released).await);
         }
-        let released = released.into_iter().collect::<Result<_, _>>()?;
-        Ok((request, released))
+        Ok(released.into_iter().collect::<Result<_, _>>()?)
     }
 
     /// Ends every lease of a request, for a reason of the broker's own.

@@ -158,6 +158,7 @@ impl Core {
             seen_down_to: None,
             looked_at: 0,
             ended: 0,
+            unreadable: 0,
             done_at: None,
         };
         says.kills.insert(id, aim);

@@ -95,6 +95,8 @@ pub struct Installation {
     listen: SocketAddr,
     /// How the files of that broker alone begin.
     own: PathBuf,
+    /// Where jobs find it, when something stands before its brokers.
+    public: Option<String>,
 }
 
 impl Installation {
@@ -112,6 +114,7 @@ impl Installation {
             folder: folder.to_owned(),
             listen: free_port(folder),
             own: folder.join("one"),
+            public: None,
         };
         let policies = folder.join("policies");
         fs::create_dir_all(&policies).expect("the folder can be written");
@@ -132,7 +135,13 @@ impl Installation {
             folder: self.folder.clone(),
             listen: free_port(&own),
             own,
+            public: self.public.clone(),
         }
+    }
+
+    /// Lets jobs come to what stands before its brokers.
+    pub fn stand_behind(&mut self, url: String) {
+        self.public = Some(url);
     }
 
     /// The folder.
@@ -147,7 +156,13 @@ impl Installation {
         self.folder.join("jitney.toml")
     }
 
-    /// Where its brokers listen.
+    /// Where this broker listens.
+    #[must_use]
+    pub const fn listens(&self) -> SocketAddr {
+        self.listen
+    }
+
+    /// The same as a URL.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.listen)
@@ -170,7 +185,15 @@ impl Installation {
             .env("JITNEY__BROKER__LISTEN", self.listen.to_string())
             .env("JITNEY__SPOOL__PATH", self.own.with_extension("spool"))
             .env("JITNEY__ADMIN__SOCKET", self.own.with_extension("sock"))
-            .env("JITNEY_BROKER", self.url())
+            .env(
+                "JITNEY_BROKER",
+                self.public.clone().unwrap_or_else(|| self.url()),
+            )
+            .envs(
+                self.public
+                    .as_ref()
+                    .map(|url| ("JITNEY__BROKER__PUBLIC_URL", url)),
+            )
             .env("JITNEY_AUDIENCE", AUDIENCE)
             .env("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID)
             .env("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY)

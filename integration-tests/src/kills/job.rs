@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::fs::OpenOptions;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 
 use jiff::Timestamp;
 use tokio::process::{Child, Command};
@@ -65,8 +65,8 @@ impl Job {
     }
 
     /// Waits for its end.
-    pub async fn ended(&mut self) {
-        self.process.wait().await.expect("it can be waited for");
+    pub async fn ended(&mut self) -> ExitStatus {
+        self.process.wait().await.expect("it can be waited for")
     }
 
     /// Kills the wrapper without warning; its command goes on. Gives the moment, unless it had

@@ -6,6 +6,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::missing_panics_doc)]
 
 mod audit;
+mod balancer;
 mod broker;
 mod chance;
 mod cloud;
@@ -14,6 +15,7 @@ mod job;
 mod ledger;
 
 pub use audit::{Books, Violation, violations};
+pub use balancer::Balancer;
 pub use broker::Broker;
 pub use chance::Chance;
 pub use cloud::{CiJob, Cloud};

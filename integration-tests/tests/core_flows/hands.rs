@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jitney_core::lease::{End, Outcome};
 use jitney_core::ledger::{CommitError, RowId};
-use jitney_core::reconcile::Stumble;
+use jitney_core::reconcile::{CLAIM, Stumble};
 use jitney_integration_tests::fake_cloud::SETTLE;
 use jitney_integration_tests::fixtures::{PROD, PROD_SCOPE, ask, proof};
 
@@ -112,4 +112,31 @@ async fn a_release_while_the_cloud_is_still_asked_leaves_nothing_with_anybody() 
         assert_eq!(lease.state(), "revoking");
     }
     world.live_out(&b).await;
+}
+
+#[tokio::test]
+async fn a_lane_that_is_driven_for_long_is_kept_and_one_that_is_not_kept_is_lost() {
+    for keeps in [true, false] {
+        let (world, _folder) = world();
+        let gate = Arc::new(Gate::default());
+        let around: Arc<dyn Around> = gate.clone();
+        let (a, b) = (broker_with(&world, "a", &around), world.broker("b"));
+        let lease = submit(&b, wish()).await.only().0;
+        b.release(lease, &proof("key")).await.unwrap();
+        let lane = world.lease(lease).await.terms().plan.lane.clone();
+        let rival = async {
+            gate.reached.notified().await;
+            for _ in 0..6 {
+                world.clock.pass(CLAIM / 3);
+                if keeps {
+                    a.prolong(&lane).await.unwrap();
+                }
+            }
+            b.drive(&lane).await.unwrap();
+            gate.open.notify_one();
+        };
+        let (driven, ()) = tokio::join!(a.drive(&lane), rival);
+        assert_eq!(driven.is_ok(), keeps, "{driven:?}");
+        world.live_out(&b).await;
+    }
 }

@@ -3,6 +3,7 @@
 use jitney_core::audit::Event;
 use jitney_core::id::{LeaseId, OrderId};
 use jitney_core::lease::End;
+use jitney_core::ledger::{Row, RowId, Transaction};
 use jitney_core::standing::Aim;
 use jitney_core::usecase::{Core, Signed};
 use jitney_integration_tests::fake_cloud::SETTLE;
@@ -304,4 +305,37 @@ async fn what_is_stuck_is_named_with_what_it_exposes() {
     world.live(&core, seconds(120)).await;
     assert_eq!(core.stuck().await.unwrap(), Vec::new());
     world.live_out(&core).await;
+}
+
+#[tokio::test]
+async fn a_lease_that_cannot_be_read_keeps_no_other_alive() {
+    let (world, _folder) = world();
+    let core = world.broker("a");
+    let spoilt = lease_of(&core, "1", PROD_SCOPE).await;
+    let other = lease_of(&core, "2", PROD_SCOPE).await;
+    let row = world
+        .ledger
+        .row(RowId::Lease(spoilt))
+        .await
+        .unwrap()
+        .unwrap();
+    let spoil = Row {
+        version: row.version + 1,
+        body: "{}".to_owned(),
+        ..row
+    };
+    let spoil = Transaction {
+        rows: vec![spoil],
+        ..Transaction::default()
+    };
+    world.ledger.commit(spoil).await.unwrap();
+    let order = core
+        .order_kill(on_target(PROD), false, &signed())
+        .await
+        .unwrap();
+    core.obey().await.unwrap();
+    let order = core.order(order).await.unwrap().order;
+    assert!(order.done_at.is_some(), "{order:?}");
+    assert_eq!((order.looked_at, order.ended, order.unreadable), (2, 1, 1));
+    assert_eq!(why(&world.lease(other).await), Some(End::Killed));
 }

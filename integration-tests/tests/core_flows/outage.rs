@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::future::pending;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
 use async_trait::async_trait;
@@ -474,4 +474,47 @@ async fn an_outage_of_a_shared_ledger_silences_no_job() {
     world.live(&other, seconds(30)).await;
     assert_ne!(world.lease(lease).await.state(), "active");
     world.live_out(&other).await;
+}
+
+/// Merges a spool whenever a lane was read from the ledger behind it.
+struct MergedMeanwhile {
+    illness: Arc<Illness>,
+    spooled: OnceLock<Arc<Spooled>>,
+}
+
+#[async_trait]
+impl Around for MergedMeanwhile {
+    fn instead_of_commit(&self, commit: &Transaction) -> Option<(CommitError, bool)> {
+        self.illness.instead_of_commit(commit)
+    }
+
+    async fn after_reading_a_lane(&self) {
+        if let Some(spooled) = self.spooled.get() {
+            spooled.merge().await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_merged_while_its_lane_is_read_is_still_in_it() {
+    let ((world, _folder), spool) = (world(), Spool::new());
+    let lease = submit(&world.broker("a"), wish()).await.only().0;
+    let lane = world.lease(lease).await.terms().plan.lane.clone();
+    let around = Arc::new(MergedMeanwhile {
+        illness: spool.illness.clone(),
+        spooled: OnceLock::new(),
+    });
+    let behind = ledger_with(&world.ledger, &(around.clone() as Arc<dyn Around>));
+    let spooled = Arc::new(spool.before(&world, behind));
+    let core = world.broker_over("b", spooled.clone(), BTreeMap::new());
+    spool.illness.set(Health::Full);
+    core.release(lease, &proof("key")).await.unwrap();
+    spool.illness.set(Health::Well);
+    assert!(around.spooled.set(spooled.clone()).is_ok());
+    let found = spooled.lane(&lane, world.now()).await.unwrap();
+    let states: Vec<_> = found.rows.iter().map(|row| row.state.as_str()).collect();
+    assert_eq!(states, ["revoking"]);
+    // It was merged: the ledger itself has it now.
+    let stored = world.ledger.lane(&lane, world.now()).await.unwrap();
+    assert_eq!(stored.rows.len(), 1);
 }

@@ -60,6 +60,8 @@ pub trait Around: Send + Sync {
     fn instead_of_claim(&self) -> Option<CommitError> {
         None
     }
+    /// When a lane was read, and before anybody knows of it.
+    async fn after_reading_a_lane(&self) {}
     /// Before a call that takes back.
     async fn before_revoking(&self) {}
 }
@@ -345,7 +347,9 @@ impl Ledger for WrappedLedger {
     }
 
     async fn lane(&self, lane: &LaneId, now: Timestamp) -> Result<LaneRows, CannotRead> {
-        self.around(self.inner.lane(lane, now)).await
+        let found = self.around(self.inner.lane(lane, now)).await;
+        self.around.after_reading_a_lane().await;
+        found
     }
 
     async fn claim_lane(

@@ -3,11 +3,12 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use jitney_core::adapter::Adapter;
 use jitney_core::audit::Event;
 use jitney_core::id::LeaseId;
-use jitney_core::ledger::Ledger;
+use jitney_core::ledger::{CommitError, Ledger, Transaction};
 use jitney_core::standing::Seen;
 use jitney_core::usecase::{Core, Signed};
 use jitney_integration_tests::fake_cloud::SETTLE;
@@ -17,6 +18,7 @@ use jitney_integration_tests::fixtures::{
 use jitney_ledger_sqlite::{SqliteLedger, SqliteOptions};
 use tempfile::TempDir;
 
+use crate::ports::{Around, ledger_with};
 use crate::{refused, seconds, submit, world};
 
 fn signed() -> Signed {
@@ -249,4 +251,42 @@ async fn a_ledger_that_knows_nothing_of_a_lane_is_noticed_by_looking_back() {
     assert!(core.look_back().await.is_empty());
     let halt = core.books.standing().await.unwrap().says.halt.unwrap();
     assert!(matches!(halt.seen, Seen::Mark(_)));
+}
+
+/// Changes the standing orders at the very moment at which they are to say that nothing is
+/// elevated.
+#[derive(Default)]
+struct MovesOnce(AtomicBool);
+
+impl Around for MovesOnce {
+    fn instead_of_commit(&self, commit: &Transaction) -> Option<(CommitError, bool)> {
+        let halts = commit
+            .entries
+            .iter()
+            .any(|entry| entry.event() == Event::Halted);
+        let moves = halts && !self.0.swap(true, Ordering::SeqCst);
+        moves.then(|| (CommitError::Moved("standing".to_owned()), false))
+    }
+}
+
+#[tokio::test]
+async fn a_halt_is_not_lost_to_another_order_that_came_first() {
+    let (world, folder) = world();
+    let lost = world.broker("a");
+    ended(&world, &lost, "1").await;
+    let copy = backup(folder.path());
+    ended(&world, &lost, "2").await;
+    drop(lost);
+    let (_, ledger) = restored(&world, &copy, "b");
+    let moves = Arc::new(MovesOnce::default());
+    let around: Arc<dyn Around> = moves.clone();
+    let adapters = world.clouds.iter().map(|(name, cloud)| {
+        let adapter: Arc<dyn Adapter> = cloud.clone();
+        (name.clone(), adapter)
+    });
+    let core = world.broker_over("c", ledger_with(&ledger, &around), adapters.collect());
+    world.clock.pass(seconds(61));
+    turn(&world, &core).await;
+    assert!(moves.0.load(Ordering::SeqCst), "it was never to be halted");
+    assert!(core.books.standing().await.unwrap().says.halt.is_some());
 }

@@ -283,3 +283,32 @@ async fn a_lease_that_is_written_off_keeps_its_hold() {
     assert!(kept.until >= until && kept.until >= cloud.sessions()[0].expires_at);
     world.live_out(&core).await;
 }
+
+#[tokio::test]
+async fn what_only_settles_is_not_written_whenever_its_lane_is_driven() {
+    let (world, _folder) = world();
+    let core = world.broker("a");
+    let release = async |job: &str| {
+        let lease = submit(&core, ask(job, job, job, &[PROD_SCOPE]))
+            .await
+            .only()
+            .0;
+        core.release(lease, &proof(job)).await.unwrap();
+        world.turn(&core).await;
+        lease
+    };
+    let version = async |lease| {
+        let row = world.ledger.row(RowId::Lease(lease)).await.unwrap();
+        row.unwrap().version
+    };
+    let first = release("1").await;
+    release("2").await;
+    let settling = version(first).await;
+    for job in ["3", "4", "5"] {
+        world.clock.pass(Duration::from_millis(10));
+        release(job).await;
+    }
+    assert_eq!(world.lease(first).await.state(), "revoking");
+    assert_eq!(version(first).await, settling);
+    world.live_out(&core).await;
+}

@@ -8,7 +8,7 @@ use jitney_integration_tests::kills::{Broker, Job, LANES, Ledger, LedgerKind, bu
 use crate::trouble;
 use crate::world::World;
 
-/// Longer than the claim of a lane (8 s) and than the silence that the world allows (5 s).
+/// Longer than the claim of a lane (6 s) and than the silence that the world allows (5 s).
 const FROZEN: Duration = Duration::from_millis(9_500);
 const ROUNDS: usize = 2;
 /// The lane of the job that lives through all of it.

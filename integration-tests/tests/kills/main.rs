@@ -20,6 +20,7 @@
 mod disk;
 mod frozen;
 mod kill;
+mod rolling;
 mod story;
 mod trouble;
 mod world;

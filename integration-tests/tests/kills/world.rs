@@ -112,7 +112,7 @@ impl Stage {
             let started = job.started;
             let its_own = |call: &UnderWay| call.arrived >= started && gives(lane, call);
             tokio::select! {
-                () = job.ended() => continue,
+                _ = job.ended() => continue,
                 () = self.moment(moment, WRAPPER_AIMED_WITHIN, its_own), if doom => {}
             }
             if let Some(at) = job.kill().await {

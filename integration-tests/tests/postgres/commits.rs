@@ -294,6 +294,41 @@ async fn a_ledger_that_went_back_in_time_under_a_broker_takes_nothing() {
     assert_eq!(ledger.commit(saying(4)).await, Ok(2));
 }
 
+/// The same, and another broker wrote on before this one was heard of again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ledger_that_went_back_and_grew_anew_under_a_broker_takes_nothing_from_it() {
+    let Some(server) = server("a ledger that went back and grew anew").await else {
+        return;
+    };
+    for behind in [1, 3] {
+        let options = server.fresh().unwrap();
+        let [ledger, other] = brokers::<2>(&options).await;
+        ledger.commit(saying(1)).await.unwrap();
+        let frontier = ledger.frontier().await.unwrap().to_bytes();
+        ledger.commit(saying(2)).await.unwrap();
+        let mut connection = server.connect().await.unwrap();
+        let schema = &options.schema;
+        let back = format!("DELETE FROM {schema}.entries WHERE idx = 1");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(back))
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        let back = format!("UPDATE {schema}.log SET frontier = $1");
+        let back = sqlx::query(sqlx::AssertSqlSafe(back)).bind(frontier);
+        back.execute(&mut connection).await.unwrap();
+        // As many entries as it knows of, or more, and others.
+        for number in 0..behind {
+            other.commit(saying(100 + number)).await.unwrap();
+        }
+        let Err(CommitError::Unavailable(words)) = ledger.commit(saying(3)).await else {
+            panic!("it was taken")
+        };
+        assert!(words.contains("has grown anew since"), "{words}");
+        // The other one knows of nothing else.
+        other.commit(saying(200)).await.unwrap();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_shell_that_locks_the_log_stops_writing_and_not_reading() {
     let Some(server) = server("a log that is locked").await else {

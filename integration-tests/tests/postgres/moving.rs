@@ -15,7 +15,7 @@ use jitney_core::ledger::{
 };
 use jitney_core::plan::LaneId;
 use jitney_core::time::Timestamp;
-use jitney_ledger_postgres::{PostgresExport, PostgresImport, PostgresOptions};
+use jitney_ledger_postgres::{PostgresExport, PostgresImport, PostgresOptions, is_in_use};
 use jitney_ledger_sqlite::{SqliteExport, SqliteImport, SqliteLedger, SqliteOptions};
 use tempfile::TempDir;
 
@@ -449,4 +449,23 @@ async fn a_ledger_that_a_broker_has_open_does_not_move() {
     assert_eq!(code(), None);
     assert!(SqliteExport::begin(&folder.path().join("none.db")).is_err());
     assert!(!folder.path().join("none.db").exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ledger_that_a_broker_works_on_is_known_to_be_in_use() {
+    let Some(server) = server("a ledger that is in use").await else {
+        return;
+    };
+    let options = server.fresh().unwrap();
+    let [one, two] = brokers::<2>(&options).await;
+    assert!(is_in_use(&options).await.unwrap());
+    // It is about this ledger, not about its server.
+    assert!(!is_in_use(&server.fresh().unwrap()).await.unwrap());
+    drop(one);
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    assert!(is_in_use(&options).await.unwrap());
+    drop(two);
+    while is_in_use(&options).await.unwrap() {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
 }

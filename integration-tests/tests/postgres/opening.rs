@@ -88,7 +88,10 @@ async fn what_is_not_ours_or_newer_is_left_alone() {
     // Looking makes nothing.
     let none = server.fresh().unwrap();
     let reading = PostgresReader::open(&none).await.unwrap_err();
-    assert_eq!(reading.code(), "ledger_not_a_ledger");
+    assert_eq!(reading.code(), "ledger_to_be_made");
+    shell(server, format!("CREATE SCHEMA {}", none.schema)).await;
+    let reading = PostgresReader::open(&none).await.unwrap_err();
+    assert_eq!(reading.code(), "ledger_to_be_made");
     assert_eq!(code(&none).await, "opened");
     let reader = PostgresReader::open(&none).await.unwrap();
     assert_eq!(reader.frontier().await.unwrap().size(), 0);

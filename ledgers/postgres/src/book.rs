@@ -145,6 +145,14 @@ struct Written {
     checkpoints: Vec<(u64, String)>,
 }
 
+/// A log as a commit left it.
+#[derive(Debug, Clone)]
+pub(crate) struct Grown {
+    pub(crate) tree: Frontier,
+    /// Its last leaf.
+    pub(crate) last: LeafHash,
+}
+
 impl Log {
     fn at(frontier: Frontier) -> Self {
         let found = frontier.size();
@@ -174,6 +182,15 @@ impl Log {
     /// How many entries there are by now.
     pub(crate) const fn size(&self) -> u64 {
         self.open.frontier.size()
+    }
+
+    /// The tree with its last leaf, when a batch is to add to it.
+    pub(crate) fn grown(&self) -> Option<Grown> {
+        let last = self.kept.entries.last()?;
+        Some(Grown {
+            tree: self.kept.frontier.clone(),
+            last: LeafHash::of(last),
+        })
     }
 
     fn keep(&mut self) {

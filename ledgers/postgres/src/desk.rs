@@ -14,12 +14,14 @@
 
 use std::time::Duration;
 
+use jitney_core::audit::Frontier;
 use sqlx::{Connection as _, PgConnection};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
-use crate::columns::plain;
+use crate::book::Grown;
+use crate::columns::{Read, plain};
 use crate::failure;
 use crate::load;
 use crate::open::{CannotOpen, Server};
@@ -120,6 +122,16 @@ pub(crate) struct Desk {
     broker: Uuid,
     /// How many entries the log has been seen with.
     size: u64,
+    /// The log as this broker's last commit that added to it left it.
+    left: Option<Grown>,
+}
+
+/// What a batch comes to once it is committed.
+struct Decided {
+    /// This broker's commit of that number.
+    ours: i64,
+    size: u64,
+    left: Option<Grown>,
 }
 
 impl Desk {
@@ -130,6 +142,7 @@ impl Desk {
             connection: Some(connection),
             broker,
             size,
+            left: None,
         })
     }
 
@@ -180,20 +193,22 @@ impl Desk {
             let why = format!("the server took more than {seconds} s");
             return Err(Stopped::for_good(why));
         };
-        let Some((ours, size)) = decided? else {
+        let Some(decided) = decided? else {
             self.connection = Some(connection);
             return Ok(Attempt::Done);
         };
         let commit = sqlx::raw_sql("COMMIT").execute(&mut connection);
         let why = match timeout(COMMIT_WITHIN, commit).await {
             Ok(Ok(_)) => {
-                self.size = size;
+                self.size = decided.size;
+                self.left = decided.left.or_else(|| self.left.take());
                 self.connection = Some(connection);
                 return Ok(Attempt::Done);
             }
             Ok(Err(error)) => failure::words(&error),
             Err(_) => format!("COMMIT took more than {} s", COMMIT_WITHIN.as_secs()),
         };
+        let ours = decided.ours;
         Ok(Attempt::InDoubt { ours, why })
     }
 
@@ -207,30 +222,46 @@ impl Desk {
         }
     }
 
-    /// Everything but COMMIT. Gives the number of this broker's commit and the size of the log
-    /// after it; nothing when there is nothing to commit, and the transaction is closed.
+    /// Everything but COMMIT. Nothing when there is nothing to commit, and the transaction is closed.
     async fn decide(
         &self,
         connection: &mut PgConnection,
         batch: &mut [Box<dyn Write>],
-    ) -> Result<Option<(i64, u64)>, Stopped> {
+    ) -> Result<Option<Decided>, Stopped> {
         sqlx::raw_sql("BEGIN").execute(&mut *connection).await?;
         let frontier = load::lock(connection).await?;
         if frontier.size() < self.size {
             return Err(Stopped::for_good(went_back(self.size, frontier.size())));
         }
+        if !self.leads_to(&frontier, connection).await? {
+            return Err(Stopped::for_good(OTHER_HISTORY.to_owned()));
+        }
         let mut touched = Touched::default();
         batch.iter().for_each(|write| write.touch(&mut touched));
         let mut book = load::book(connection, touched, frontier, self.broker).await?;
         batch.iter_mut().for_each(|write| write.decide(&mut book));
-        let size = book.log.size();
+        let (size, left) = (book.log.size(), book.log.grown());
         if !save::save(connection, book).await? {
             sqlx::raw_sql("ROLLBACK").execute(connection).await?;
             return Ok(None);
         }
         let counted = sqlx::query(COUNT_COMMIT).bind(self.broker);
         let counted = counted.fetch_one(connection).await?;
-        Ok(Some((plain(&counted, 0)?, size)))
+        let ours = plain(&counted, 0)?;
+        Ok(Some(Decided { ours, size, left }))
+    }
+
+    /// Whether the log is what this broker left, or has grown out of it. One that was lost and has
+    /// grown past it since has as many entries, and others.
+    async fn leads_to(&self, found: &Frontier, connection: &mut PgConnection) -> Read<bool> {
+        let Some(left) = &self.left else {
+            return Ok(true);
+        };
+        if found.size() == left.tree.size() {
+            return Ok(*found == left.tree);
+        }
+        let last = left.tree.size().saturating_sub(1);
+        Ok(load::leaf(connection, last).await? == Some(left.last))
     }
 
     /// Finds out what became of a commit that was not answered.
@@ -272,6 +303,9 @@ fn went_back(seen: u64, found: u64) -> String {
     )
 }
 
+const OTHER_HISTORY: &str = "it has gone back in time and has grown anew since: an audit entry that \
+                             this broker wrote is not there any more; stop the brokers, then see \
+                             `jitney recover`";
 const COUNT_COMMIT: &str = concat!(
     "INSERT INTO writers VALUES ($1, 1, ",
     load::server_time!(),

@@ -62,5 +62,5 @@ pub use options::{
     CONNECTIONS_DEFAULT, CONNECTIONS_MAX, ClaimClock, PostgresOptions, QUEUE_LENGTH_DEFAULT,
     QUEUE_LENGTH_MAX, SCHEMA_DEFAULT,
 };
-pub use posture::{Posture, posture};
+pub use posture::{Posture, is_in_use, posture};
 pub use reader::PostgresReader;

@@ -1,6 +1,6 @@
 //! Reads, under the lock, what a batch touches: one question for each kind of thing.
 
-use jitney_core::audit::Frontier;
+use jitney_core::audit::{Frontier, LeafHash};
 use jitney_core::id::LeaseId;
 use jitney_core::plan::LaneId;
 use jitney_core::time::Timestamp;
@@ -9,7 +9,7 @@ use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use crate::book::{Book, Counted, Driven};
-use crate::columns::{self, Read, bound, hold_columns, plain, row_columns, string};
+use crate::columns::{self, Read, bound, count, hold_columns, plain, row_columns, string};
 use crate::touched::{ShareKind, Touched, holding};
 
 /// The server's time, in microseconds. Not `now()`, which is when the transaction began: a
@@ -25,6 +25,7 @@ mod question {
     use super::{hold_columns, row_columns};
 
     pub(super) const LOCK: &str = "SELECT frontier FROM log FOR UPDATE";
+    pub(super) const ENTRY: &str = "SELECT bytes FROM entries WHERE idx = $1";
     pub(super) const TIME: &str = concat!("SELECT ", server_time!());
     pub(super) const ROWS: &str = concat!(
         "SELECT ",
@@ -56,6 +57,14 @@ mod question {
 pub(crate) async fn lock(connection: &mut PgConnection) -> Read<Frontier> {
     let log = sqlx::query(question::LOCK).fetch_one(connection).await?;
     columns::frontier(&log, 0)
+}
+
+/// The leaf of an entry of the log; nothing when there is no such entry.
+pub(crate) async fn leaf(connection: &mut PgConnection, index: u64) -> Read<Option<LeafHash>> {
+    let asked = sqlx::query(question::ENTRY).bind(count(index));
+    let found = asked.fetch_optional(connection).await?;
+    let bytes: Option<Vec<u8>> = found.map(|entry| plain(&entry, 0)).transpose()?;
+    Ok(bytes.map(|bytes| LeafHash::of(&bytes)))
 }
 
 /// What `touched` names, as it is.

@@ -75,6 +75,15 @@ pub enum CannotOpen {
         /// Its encoding.
         seen: String,
     },
+    /// There is no ledger to look at yet, or one of an earlier version.
+    #[error(
+        "there is no ledger of this version in the schema `{schema}`: the next start of a broker \
+         makes it"
+    )]
+    ToBeMade {
+        /// Which schema.
+        schema: String,
+    },
     /// The schema holds something else.
     #[error("the schema `{schema}` is not a ledger: another program made it")]
     NotALedger {
@@ -125,6 +134,7 @@ impl CannotOpen {
             Self::Standby { .. } => "ledger_standby",
             Self::NotDurable { .. } => "ledger_not_durable",
             Self::Encoding { .. } => "ledger_encoding",
+            Self::ToBeMade { .. } => "ledger_to_be_made",
             Self::NotALedger { .. } => "ledger_not_a_ledger",
             Self::NewerSchema { .. } => "ledger_schema_newer",
             Self::NotEmpty => "ledger_not_empty",
@@ -204,7 +214,18 @@ impl Server {
         if let Some(reason) = posture.forgets_without_power() {
             return Err(CannotOpen::NotDurable { server, reason });
         }
+        let present = sqlx::query(PRESENT).bind(&self.schema);
+        present.execute(&mut connection).await.map_err(failed)?;
         Ok((connection, posture))
+    }
+
+    /// Whether somebody has a session for writing at this moment.
+    pub(crate) async fn is_in_use(&self) -> Result<bool, CannotOpen> {
+        let mut connection = self.enter(&self.access.reading).await?;
+        let failed = |error: sqlx::Error| CannotOpen::failed(&self.name, &error);
+        let alone = sqlx::query(ALONE).bind(&self.schema);
+        let alone = alone.fetch_one(&mut connection).await.map_err(failed)?;
+        Ok(!plain::<bool>(&alone, 0).map_err(failed)?)
     }
 
     /// A session on a ledger that is ours, up to date and sound, and how many entries it has.
@@ -229,6 +250,9 @@ impl Server {
     pub(crate) fn ready(&self, found: Found) -> Result<(), CannotOpen> {
         match found {
             Found::Ready => Ok(()),
+            Found::ToBeMade => Err(CannotOpen::ToBeMade {
+                schema: self.schema.clone(),
+            }),
             Found::Foreign => Err(CannotOpen::NotALedger {
                 schema: self.schema.clone(),
             }),
@@ -240,6 +264,10 @@ impl Server {
     }
 }
 
+/// Whoever may write a ledger says so for as long as the session lasts. It waits for nobody but for
+/// who asks at this moment whether somebody is there.
+const PRESENT: &str = "SELECT pg_advisory_lock_shared(hashtextextended('jitney broker ' || $1, 0))";
+const ALONE: &str = "SELECT pg_try_advisory_xact_lock(hashtextextended('jitney broker ' || $1, 0))";
 const BEGIN_LOG: &str = "INSERT INTO log VALUES (true, $1) ON CONFLICT DO NOTHING";
 const ENTRIES: &str = "SELECT coalesce(max(idx) + 1, 0) FROM entries";
 /// Brokers that were not heard of for 30 days do not come back to ask what became of a commit.

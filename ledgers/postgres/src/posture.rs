@@ -94,6 +94,15 @@ pub async fn posture(options: &PostgresOptions) -> Result<Posture, CannotOpen> {
     Ok(posture)
 }
 
+/// Whether a broker is at work on a ledger, or something else that writes it: what it does while
+/// the ledger is moved is not moved.
+///
+/// # Errors
+/// When the server does not say.
+pub async fn is_in_use(options: &PostgresOptions) -> Result<bool, CannotOpen> {
+    Server::of(options)?.is_in_use().await
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

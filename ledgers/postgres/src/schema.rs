@@ -20,7 +20,10 @@ pub(crate) enum Found {
         /// The number of its last step.
         seen: usize,
     },
-    /// Not there, older, or of another program.
+    /// Not there, or older: the next start of a broker makes it what we know. Only who looks and
+    /// changes nothing finds it so.
+    ToBeMade,
+    /// Of another program.
     Foreign,
 }
 
@@ -81,12 +84,18 @@ pub(crate) async fn recognise(
     steps: &[&str],
 ) -> Result<Found, sqlx::Error> {
     if !ask::<bool>(connection, OURS, schema).await? {
-        return Ok(Found::Foreign);
+        let is_empty = ask::<i64>(connection, THINGS, schema).await? == 0;
+        return Ok(if is_empty {
+            Found::ToBeMade
+        } else {
+            Found::Foreign
+        });
     }
     Ok(match usize::try_from(step(connection).await?) {
         Ok(last) if last == steps.len() => Found::Ready,
         Ok(seen) if seen > steps.len() => Found::Newer { seen },
-        Ok(_) | Err(_) => Found::Foreign,
+        Ok(_) => Found::ToBeMade,
+        Err(_) => Found::Foreign,
     })
 }
 

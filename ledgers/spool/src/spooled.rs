@@ -1,7 +1,7 @@
 //! The ledger in front of the ledger.
 
 use core::time::Duration;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -15,7 +15,7 @@ use jitney_core::ledger::{
 };
 use jitney_core::plan::LaneId;
 use jitney_core::principal::OnceKey;
-use jitney_core::spool::{Ends, Note, ends_only};
+use jitney_core::spool::{Ends, Note, ends_only, may_only_end};
 use jitney_core::time::{Clock, Timestamp};
 use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::timeout;
@@ -263,17 +263,22 @@ pub(crate) fn not_done(error: &JoinError) -> CommitError {
 #[async_trait]
 impl Ledger for Spooled {
     async fn commit(&self, transaction: Transaction) -> Result<u64, CommitError> {
-        let Some(ends) = ends_only(&transaction) else {
+        if !may_only_end(&transaction) {
             self.merge().await?;
             return self.told(self.inner.commit(transaction).await);
-        };
+        }
+        // A copy is cheap. What is in it is read only when the ledger did not take it.
+        let kept = transaction.clone();
         let committed = self.in_time(async {
             self.merge().await?;
             self.inner.commit(transaction).await
         });
         match self.told(committed.await) {
             Err(why @ (CommitError::Unavailable(_) | CommitError::Unknown(_))) => {
-                self.note(ends, why).await
+                match ends_only(&kept) {
+                    Some(ends) => self.note(ends, why).await,
+                    None => Err(why),
+                }
             }
             answer => answer,
         }
@@ -356,13 +361,19 @@ impl Ledger for Spooled {
     }
 
     async fn lane(&self, lane: &LaneId, now: Timestamp) -> Result<LaneRows, CannotRead> {
+        let is_here = |row: &Row| row.lane.as_ref() == Some(lane);
+        // Looked at before the ledger is: what is merged between the two looks is in neither the
+        // ledger as it was nor the notes as they are, and would be missing from the lane.
+        let noted = self.shared.desk().noted.over_all(Vec::new(), is_here);
         let stored = self.inner.lane(lane, now).await?;
-        // One look at the desk: what is noted after it opens the lane again.
+        // And after it: what is noted later opens the lane again.
         let mut desk = self.shared.desk();
         desk.open(lane, self.clock.now());
-        let is_here = |row: &Row| row.lane.as_ref() == Some(lane);
+        let mut rows = desk.noted.over_all(stored.rows, is_here);
+        let there: BTreeSet<RowId> = rows.iter().map(|row| row.id).collect();
+        rows.extend(noted.into_iter().filter(|row| !there.contains(&row.id)));
         Ok(LaneRows {
-            rows: desk.noted.over_all(stored.rows, is_here),
+            rows,
             holds: stored.holds,
         })
     }
