@@ -10,8 +10,8 @@ use http::StatusCode;
 use jiff::Timestamp;
 
 use crate::connection::Wire;
-use crate::faults::FaultKind;
 use crate::journal::{Entry, Stay, UnderWay};
+use crate::visit::{Ordered, Visit, suffer};
 
 use super::authenticate::refused_signature;
 use super::authority::Standing;
@@ -54,6 +54,26 @@ impl Service {
         }
     }
 
+    /// A refusal that a fault orders, in the service's words.
+    fn refused(self, refusal: Ordered) -> AwsError {
+        match (self, refusal) {
+            (Service::S3, Ordered::Throttled) => {
+                AwsError::new(503, "SlowDown", "Please reduce your request rate.")
+            }
+            (Service::Sts | Service::Iam, Ordered::Throttled) => throttled(),
+            (_, Ordered::ServerError(status)) => {
+                let code = match self {
+                    Service::Iam => "ServiceFailure",
+                    Service::Sts | Service::S3 => "InternalError",
+                };
+                AwsError::new(status, code, "We encountered an internal error.")
+            }
+            (_, Ordered::Told { status, code }) => {
+                AwsError::new(status, code, "The sandbox was told to refuse this call.")
+            }
+        }
+    }
+
     fn error(self, error: &AwsError, call: &Call, request_id: &str) -> Answer {
         match self {
             Service::Sts => error.as_query_answer(sts::NAMESPACE, request_id),
@@ -64,7 +84,8 @@ impl Service {
 }
 
 /// A call on its way to its service.
-struct Visit {
+struct Arrived {
+    cloud: Arc<Cloud>,
     call: Call,
     service: Service,
     action: String,
@@ -115,13 +136,9 @@ pub(crate) async fn handle(
     if let Some(answer) = control::answer(&cloud, &call) {
         return written(&cloud, answer);
     }
-    let visit = Visit::new(&cloud, call, arrived);
+    let visit = Arrived::new(&cloud, call, arrived);
     let fault = cloud.faults.take(visit.service.name(), &visit.action);
-    let answer = match fault {
-        None => Some(visit.finish(&cloud, None)),
-        Some(fault) => suffer(&cloud, visit, fault, &wire).await,
-    };
-    match answer {
+    match suffer(visit, fault, &wire).await {
         Some(answer) => written(&cloud, answer),
         None => {
             wire.cut();
@@ -130,80 +147,42 @@ pub(crate) async fn handle(
     }
 }
 
-/// What a fault makes of a call; `None` cuts the connection.
-async fn suffer(
-    cloud: &Arc<Cloud>,
-    mut visit: Visit,
-    fault: FaultKind,
-    wire: &Wire,
-) -> Option<Answer> {
-    let name = fault.name();
-    match fault {
-        FaultKind::Throttle => {
-            let error = match visit.service {
-                Service::S3 => AwsError::new(503, "SlowDown", "Please reduce your request rate."),
-                Service::Sts | Service::Iam => throttled(),
-            };
-            Some(visit.refuse(cloud, &error, name))
-        }
-        FaultKind::ServerError { status } => {
-            let code = if visit.service == Service::Iam {
-                "ServiceFailure"
-            } else {
-                "InternalError"
-            };
-            Some(visit.refuse(
-                cloud,
-                &AwsError::new(status, code, "We encountered an internal error."),
-                name,
-            ))
-        }
-        FaultKind::Refuse { status, code } => Some(visit.refuse(
-            cloud,
-            &AwsError::new(status, code, "The sandbox was told to refuse this call."),
-            name,
-        )),
-        FaultKind::DropBefore => {
-            visit.journal(cloud, "unknown", None, "lost", 0, Some(name));
-            None
-        }
-        FaultKind::DropAfter => {
-            visit.finish(cloud, Some(name));
-            None
-        }
-        FaultKind::Late { after_millis } => {
-            wire.cut();
-            // Not awaited: the client is gone, the call is not.
-            drop(handle_later(cloud, visit, after_millis, name));
-            None
-        }
-        FaultKind::Delay { millis } => handle_later(cloud, visit, millis, name).await.ok(),
-        FaultKind::SlowAnswer { millis } => {
-            visit.answer_after = Duration::from_millis(millis);
-            let answer = visit.finish(cloud, Some(name));
-            tokio::time::sleep(visit.answer_after).await;
-            Some(answer)
-        }
+impl Visit for Arrived {
+    async fn finish(&self, fault: Option<&'static str>) -> Answer {
+        let access_key_id = match &self.claimed {
+            Ok(Some(claimed)) => Some(claimed.access_key_id.clone()),
+            _ => None,
+        };
+        let (caller, answered) = self.serve();
+        let (outcome, answer) = match answered {
+            Ok(answer) => ("ok".to_owned(), answer),
+            Err(error) => (
+                error.code.to_string(),
+                self.service.error(&error, &self.call, &self.request_id),
+            ),
+        };
+        self.journal(&caller, access_key_id, &outcome, answer.status, fault);
+        answer
+    }
+
+    fn refuse(&self, refusal: Ordered, fault: &'static str) -> Answer {
+        let error = self.service.refused(refusal);
+        self.journal("unknown", None, &error.code, error.status, Some(fault));
+        self.service.error(&error, &self.call, &self.request_id)
+    }
+
+    fn lose(&self, fault: &'static str) {
+        self.journal("unknown", None, "lost", 0, Some(fault));
+    }
+
+    fn hold_answer(&mut self, after: Duration) {
+        self.answer_after = after;
     }
 }
 
-/// In a task of its own, so that a client that hangs up does not stop it.
-fn handle_later(
-    cloud: &Arc<Cloud>,
-    visit: Visit,
-    millis: u64,
-    fault: &'static str,
-) -> tokio::task::JoinHandle<Answer> {
-    let cloud = Arc::clone(cloud);
-    tokio::spawn(async move {
-        tokio::time::sleep(Duration::from_millis(millis)).await;
-        visit.finish(&cloud, Some(fault))
-    })
-}
-
-impl Visit {
+impl Arrived {
     /// The service is the one in the signature's scope; an unsigned form is for STS, anything else for S3.
-    fn new(cloud: &Cloud, call: Call, arrived: Timestamp) -> Visit {
+    fn new(cloud: &Arc<Cloud>, call: Call, arrived: Timestamp) -> Arrived {
         let claimed = sigv4::claimed(&call);
         let is_form = call
             .header("content-type")
@@ -226,7 +205,8 @@ impl Visit {
             resource: resource(service, &call),
             arrived,
         });
-        Visit {
+        Arrived {
+            cloud: Arc::clone(cloud),
             call,
             service,
             action,
@@ -238,45 +218,9 @@ impl Visit {
         }
     }
 
-    /// Handles the call and writes it down.
-    fn finish(&self, cloud: &Cloud, fault: Option<&'static str>) -> Answer {
-        let access_key_id = match &self.claimed {
-            Ok(Some(claimed)) => Some(claimed.access_key_id.clone()),
-            _ => None,
-        };
-        let (caller, answered) = self.serve(cloud);
-        let (outcome, answer) = match answered {
-            Ok(answer) => ("ok".to_owned(), answer),
-            Err(error) => (
-                error.code.to_string(),
-                self.service.error(&error, &self.call, &self.request_id),
-            ),
-        };
-        self.journal(
-            cloud,
-            &caller,
-            access_key_id,
-            &outcome,
-            answer.status,
-            fault,
-        );
-        answer
-    }
-
-    fn refuse(&self, cloud: &Cloud, error: &AwsError, fault: &'static str) -> Answer {
-        self.journal(
-            cloud,
-            "unknown",
-            None,
-            &error.code,
-            error.status,
-            Some(fault),
-        );
-        self.service.error(error, &self.call, &self.request_id)
-    }
-
     /// The caller's ARN for the journal, and the answer.
-    fn serve(&self, cloud: &Cloud) -> (String, Result<Answer, AwsError>) {
+    fn serve(&self) -> (String, Result<Answer, AwsError>) {
+        let cloud = &self.cloud;
         let unknown = |error| ("unknown".to_owned(), Err(error));
         let claimed = match &self.claimed {
             Ok(claimed) => claimed,
@@ -321,7 +265,6 @@ impl Visit {
 
     fn journal(
         &self,
-        cloud: &Cloud,
         caller: &str,
         access_key_id: Option<String>,
         outcome: &str,
@@ -329,9 +272,9 @@ impl Visit {
         fault: Option<&'static str>,
     ) {
         let finished = Timestamp::now();
-        cloud.journal.write(Entry {
+        self.cloud.journal.write(Entry {
             number: 0,
-            at: cloud.clock.now(),
+            at: self.cloud.clock.now(),
             arrived: self.arrived,
             finished,
             answered: finished
