@@ -21,7 +21,7 @@ use proptest::prelude::*;
 use crate::adapter::own_fault;
 use crate::capability::TokenScope;
 use crate::judge::{Case, Times};
-use crate::lending::{Loan, lend, lend_on};
+use crate::lending::{Loan, condition_ends, lend, lend_on};
 use crate::limits::{CONDITION_MARGIN_SECONDS, LANDS_LATE_SECONDS};
 use crate::names::PolicyName;
 use crate::plan::{Grant, Terms, Way};
@@ -460,6 +460,7 @@ impl History {
                 handle: open.handle.clone(),
                 policies: BTreeSet::from([bucket()]),
                 exposed_until: at(open.exposed_until),
+                bound_until: Some(condition_ends(at(open.absolute_end))),
                 written_at: open.written_at.map(at),
                 derived: Duration::ZERO,
                 lapses: false,

@@ -10,9 +10,10 @@ use jitney_core::id::LeaseId;
 use jitney_core::lease::Revoking;
 use jitney_core::time::Timestamp;
 
+use crate::lending::condition_ends;
 use crate::limits::{LOOK_SECONDS_MAX, REMOVAL_SECONDS};
 use crate::names::PolicyName;
-use crate::plan::Terms;
+use crate::plan::{Terms, Way};
 
 /// How soon is looked again for what ought to be there and is not.
 const LOOK_SOON: Duration = Duration::from_secs(1);
@@ -38,6 +39,8 @@ pub(crate) struct Case {
     pub(crate) policies: BTreeSet<PolicyName>,
     /// The last moment at which a token of this lease may be alive.
     pub(crate) exposed_until: Timestamp,
+    /// When the conditions of its bindings are over, if the account carries no other lease.
+    pub(crate) bound_until: Option<Timestamp>,
     /// When what ends it was first read back.
     pub(crate) written_at: Option<Timestamp>,
     /// How long something derived may outlive the token.
@@ -54,13 +57,15 @@ impl Case {
             tracing::error!(lease = %terms.id, "the plan of a lease cannot be read: its bindings \
                 are looked for in the policies of the inventory only");
         }
-        let plan = plan.iter();
-        let grants = plan.flat_map(|plan| plan.way.grants());
+        let way = plan.as_ref().map(|plan| &plan.way);
+        let grants = way.into_iter().flat_map(Way::grants);
+        let is_bound = matches!(way, None | Some(Way::Own(_)));
         Self {
             lease: terms.id,
             handle: terms.handle.clone(),
             policies: grants.map(|grant| grant.on.clone()).collect(),
             exposed_until: lease.exposed_until(),
+            bound_until: is_bound.then(|| condition_ends(terms.absolute_end)),
             written_at: lease.written_at(),
             derived: Duration::from_secs(terms.plan.derived_seconds.into()),
             lapses: matches!(terms.recall(), Recall::Lapses { .. }),
@@ -78,11 +83,14 @@ impl Case {
     }
 
     /// The evidence that its time has run out, by the cloud's own clock. It needs nothing of ours.
+    /// But its bindings may outlast its tokens: the next lease's token must not meet them.
     pub(crate) fn expired(&self, cloud: Option<Timestamp>, skew: Duration) -> Option<Revocation> {
         let at = cloud.filter(|now| *now > self.dead_at(skew))?;
+        let gone_round = at.plus(Duration::from_secs(REMOVAL_SECONDS));
+        let bound_until = self.bound_until.filter(|until| *until > at);
         Some(Revocation::Evident {
             evidence: Evidence::Expired { at },
-            hold_until: None,
+            hold_until: bound_until.map(|until| until.min(gone_round).plus(skew)),
         })
     }
 
@@ -208,6 +216,7 @@ pub(crate) mod tests {
             handle: Handle::try_from(format!("{:019}", 1)).unwrap(),
             policies: BTreeSet::new(),
             exposed_until: at(2_000),
+            bound_until: None,
             written_at: written_at.map(at),
             derived: Duration::ZERO,
             lapses: false,
@@ -294,6 +303,23 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn bindings_that_outlast_their_tokens_keep_the_account_from_the_next_lease() {
+        for (bound_until, hold_until) in [(2_000, None), (2_100, Some(2_160)), (9_000, Some(2_721))]
+        {
+            let mut bound = case(None);
+            bound.bound_until = Some(at(bound_until));
+            let expired = bound.expired(Some(at(2_061)), TIMES.skew);
+            let Some(Revocation::Evident {
+                hold_until: held, ..
+            }) = expired
+            else {
+                unreachable!("its time is up");
+            };
+            assert_eq!(held, hold_until.map(at), "{bound_until}");
+        }
+    }
+
+    #[test]
     fn what_a_stranger_undid_settles_anew() {
         let found = Found::Ended {
             just_now: true,
@@ -314,7 +340,13 @@ pub(crate) mod tests {
         let case = case(None);
         assert_eq!(case.expired(None, TIMES.skew), None);
         assert_eq!(case.expired(Some(at(2_060)), TIMES.skew), None);
-        assert!(case.expired(Some(at(2_061)), TIMES.skew).is_some());
+        assert_eq!(
+            case.expired(Some(at(2_061)), TIMES.skew),
+            Some(Revocation::Evident {
+                evidence: Evidence::Expired { at: at(2_061) },
+                hold_until: None
+            })
+        );
         // Until then, what nothing ends is waited for.
         assert_eq!(
             waits(&case, true, at(500)),

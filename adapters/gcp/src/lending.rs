@@ -102,7 +102,8 @@ impl<'a> Loan<'a> {
     }
 }
 
-fn condition_ends(absolute_end: Timestamp) -> Timestamp {
+/// When the condition of a lease's bindings is over.
+pub(crate) fn condition_ends(absolute_end: Timestamp) -> Timestamp {
     absolute_end.plus(Duration::from_secs(CONDITION_MARGIN_SECONDS))
 }
 

@@ -46,26 +46,13 @@ pub(crate) async fn take_back<S: Slot>(
     times: Times,
 ) -> Result<Pass, Fault> {
     let (over, open) = expired(slot, due, times);
-    let brought = match (due, holds) {
-        ([], []) => idle(slot, watch, hand).await,
-        // What time has ended has nobody who comes back for it.
-        _ if open.is_empty() && holds.is_empty() => spent(slot, watch, hand, due).await,
-        _ => bring(slot, watch, hand, (due, holds), times).await,
+    let passed = if open.is_empty() && holds.is_empty() {
+        *watch = Watch::default();
+        clear(slot, hand, due).await
+    } else {
+        bring(slot, watch, hand, (due, holds), times).await
     };
-    let mut pass = match brought {
-        Ok(brought) => {
-            let judged = |case: &&Case| {
-                let judged = judge(case, brought.found, times, slot.now());
-                (case.lease, Ok(judged))
-            };
-            Pass {
-                leases: open.iter().map(judged).collect(),
-                unreached: brought.found == Found::NotEnded,
-                ..brought.pass
-            }
-        }
-        Err(fault) => stumbled(slot, &over, &open, fault)?,
-    };
+    let mut pass = passed.or_else(|fault| stumbled(slot, &over, &open, fault))?;
     pass.leases.extend(over);
     Ok(pass)
 }
@@ -108,97 +95,71 @@ pub(crate) fn stumbled<S: Slot>(
     })
 }
 
-/// What was done about an account, and what was found there.
-struct Brought {
-    found: Found,
-    pass: Pass,
-}
-
-/// Nothing is due and nothing is held. Whoever knows more than we do may have lent the account, or
-/// know what must stay; and one that says that it is lent may carry a lease that is neither due nor
-/// held.
-async fn idle<S: Slot>(slot: &S, watch: &mut Watch, hand: Hand) -> Result<Brought, Fault> {
-    at_rest(slot, watch, hand, &[], |seen| {
-        let stamp = seen.described.stamp();
-        stamp.is_none_or(|stamp| stamp.phase == Phase::Rests || is_past(slot, stamp.until))
-    })
-    .await
-}
-
-/// All that is due was ended by time.
-async fn spent<S: Slot>(
-    slot: &S,
-    watch: &mut Watch,
-    hand: Hand,
-    due: &[Case],
-) -> Result<Brought, Fault> {
-    at_rest(slot, watch, hand, due, |_| true).await
-}
-
-/// Makes an account ready for the next lease. It stays disabled, and stamped for as long as its
-/// stamp says that something may be alive.
-async fn at_rest<S: Slot>(
-    slot: &S,
-    watch: &mut Watch,
-    hand: Hand,
-    due: &[Case],
-    is_ours_to_free: impl Fn(&Seen) -> bool,
-) -> Result<Brought, Fault> {
-    *watch = Watch::default();
-    let found = Found::Gone;
+/// Nothing is held, and nothing is due but what time has ended: the account is made ready for the
+/// next lease. It stays disabled, and stamped for as long as its stamp says that something may be
+/// alive.
+async fn clear<S: Slot>(slot: &S, hand: Hand, due: &[Case]) -> Result<Pass, Fault> {
     let Some(seen) = slot.look().await? else {
-        let pass = Pass::default();
-        return Ok(Brought { found, pass });
+        return Ok(Pass::default());
     };
-    let pass = told_by(slot, seen.described.stamp(), hand);
-    if !pass.took_nothing_away(hand) && is_ours_to_free(&seen) {
-        if seen.enabled {
-            slot.disable().await?;
-        }
-        let policies = due.iter().flat_map(|case| &case.policies);
-        let policies = policies.chain(slot.known()).collect();
-        unbind(slot, &policies, &Which::Every).await?;
-        let stamp = seen.described.stamp();
-        if stamp.is_some_and(|stamp| is_past(slot, stamp.until)) {
-            slot.describe(None).await?;
-        }
+    let stamp = seen.described.stamp();
+    let pass = told_by(slot, stamp, hand);
+    let is_over = stamp.is_none_or(|stamp| is_past(slot, stamp.until));
+    let rests = stamp.is_some_and(|stamp| stamp.phase == Phase::Rests);
+    // Whoever knows more than we do may have lent it, or know what must stay. And one that says
+    // that it is lent may carry a lease that is neither due nor held.
+    if pass.took_nothing_away(hand) || due.is_empty() && !is_over && !rests {
+        return Ok(pass);
     }
-    Ok(Brought { found, pass })
+    if seen.enabled {
+        slot.disable().await?;
+    }
+    let policies = due.iter().flat_map(|case| &case.policies);
+    let policies = policies.chain(slot.known()).collect();
+    unbind(slot, &policies, &Which::Every).await?;
+    if stamp.is_some() && is_over {
+        slot.describe(None).await?;
+    }
+    Ok(pass)
 }
 
+/// Ends what the account carries, looks at it, and judges.
 async fn bring<S: Slot>(
     slot: &S,
     watch: &mut Watch,
     hand: Hand,
     (due, holds): (&[Case], &[Hold]),
     times: Times,
-) -> Result<Brought, Fault> {
-    let Some(seen) = slot.look().await? else {
-        *watch = Watch::default();
-        let pass = Pass::default();
-        let found = Found::Gone;
-        return Ok(Brought { found, pass });
-    };
+) -> Result<Pass, Fault> {
+    let seen = slot.look().await?;
+    let stamp = seen.as_ref().and_then(|seen| seen.described.stamp());
+    let pass = told_by(slot, stamp, hand);
     let was_ended = watch.ended_since.is_some();
-    let found = match end(slot, &seen, hand, (due, holds), times).await? {
+    let ended = match &seen {
+        Some(seen) => end(slot, seen, hand, (due, holds), times).await?,
+        None => Found::Gone,
+    };
+    let found = match ended {
         Found::Ended { just_now, .. } => Found::Ended {
             just_now,
             stood: watch.ended(slot, just_now),
         },
-        not_ended @ (Found::NotEnded | Found::Gone) => {
+        Found::NotEnded | Found::Gone => {
             *watch = Watch::default();
-            not_ended
+            ended
         }
     };
     let undone = match found {
-        Found::Ended { just_now: true, .. } if was_ended => {
-            holds.iter().map(|hold| hold.held.clone()).collect()
-        }
-        Found::Ended { .. } | Found::NotEnded | Found::Gone => Vec::new(),
+        Found::Ended { just_now: true, .. } if was_ended => holds,
+        Found::Ended { .. } | Found::NotEnded | Found::Gone => &[],
     };
-    let pass = told_by(slot, seen.described.stamp(), hand);
-    let pass = Pass { undone, ..pass };
-    Ok(Brought { found, pass })
+    let judged = |case: &Case| (case.lease, Ok(judge(case, found, times, slot.now())));
+    Ok(Pass {
+        leases: due.iter().map(judged).collect(),
+        undone: undone.iter().map(|hold| hold.held.clone()).collect(),
+        unreached: found == Found::NotEnded,
+        ..pass
+    })
 }
 
 /// What a look tells of other hands, other ledgers and other clocks. By a clock that is wrong, what

@@ -254,7 +254,7 @@ async fn what_time_has_ended_leaves_nothing_behind() {
         matches!(
             found,
             Revocation::Evident {
-                hold_until: None,
+                hold_until: Some(_),
                 ..
             }
         ),
@@ -288,7 +288,7 @@ async fn a_lease_whose_time_is_up_needs_no_call_that_changes() {
             found,
             Revocation::Evident {
                 evidence: Evidence::Expired { .. },
-                hold_until: None
+                hold_until: Some(_)
             }
         ),
         "{found:?}"
