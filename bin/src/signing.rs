@@ -19,9 +19,9 @@ impl SignAssertion for OwnIssuer {
             .assertion(subject, AUDIENCE, SystemClock.now(), lives)
             .map_err(|error| CannotSign(error.to_string()))?;
         Ok(Assertion {
-            text: signed.text.to_string(),
-            expires_at: signed.expires_at,
+            text: signed.text,
             id: signed.id,
+            expires_at: signed.expires_at,
         })
     }
 }

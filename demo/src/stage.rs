@@ -105,7 +105,7 @@ impl SignAssertion for Signer {
             .assertion(subject, EXCHANGE, SystemClock.now(), lives);
         let signed = signed.map_err(|error| CannotSign(error.to_string()))?;
         Ok(Assertion {
-            text: signed.text.to_string(),
+            text: signed.text,
             expires_at: signed.expires_at,
             id: signed.id,
         })

@@ -18,7 +18,7 @@ use url::Url;
 
 use crate::classify::printable;
 use crate::limits::{CALLS_LEFT_LOUD, PAGES_MAX};
-use crate::plan::Audience;
+use crate::terms::Audience;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
 const DATE: HeaderName = HeaderName::from_static("date");
@@ -156,7 +156,10 @@ impl Arm {
             let answer = self.send(Method::Get, url, None::<&()>).await?;
             let page: Answered<List<T>> = read(&answer)?;
             all.extend(page.body.value);
-            next = page.body.next.map(|link| self.own(&link)).transpose()?;
+            let next_page = page.body.next;
+            next = next_page
+                .map(|link| same_address(&self.endpoint, &link))
+                .transpose()?;
         }
         Err(NoAnswer::Lost(format!(
             "a list goes on after {PAGES_MAX} pages"
@@ -194,13 +197,6 @@ impl Arm {
             None => format!("api-version={version}"),
         }));
         url
-    }
-
-    /// Where a list goes on, if that is at the same address: our token goes nowhere else.
-    fn own(&self, link: &str) -> Result<Url, NoAnswer> {
-        let url = Url::parse(link).ok();
-        url.filter(|url| url.origin() == self.endpoint.origin())
-            .ok_or_else(|| NoAnswer::Lost("a list goes on at another address".to_owned()))
     }
 
     /// Sends a call. One that was refused with 401 is sent again, once, with another token: it was
@@ -248,6 +244,13 @@ impl Arm {
         watch_calls_left(answer.headers());
         Ok(answer)
     }
+}
+
+/// Where a list goes on, if that is at the same address: our token goes nowhere else.
+fn same_address(endpoint: &Url, link: &str) -> Result<Url, NoAnswer> {
+    let url = Url::parse(link).ok();
+    url.filter(|url| url.origin() == endpoint.origin())
+        .ok_or_else(|| NoAnswer::Lost("a list goes on at another address".to_owned()))
 }
 
 /// What a call came to that has no answer.
@@ -340,6 +343,26 @@ mod tests {
             headers.insert(*name, *value);
         }
         headers
+    }
+
+    #[test]
+    fn a_list_goes_on_where_it_began_or_not_at_all() {
+        let endpoint = Url::parse("https://management.azure.com").unwrap();
+        let at = |link: &str| same_address(&endpoint, link).is_ok();
+        assert!(at(
+            "https://management.azure.com/subscriptions?$skiptoken=x"
+        ));
+        for elsewhere in [
+            "https://management.azure.com.evil.example/x",
+            "https://evil.example/management.azure.com",
+            "http://management.azure.com/x",
+            "https://management.azure.com:444/x",
+            "https://management.azure.com@evil.example/x",
+            "/subscriptions?$skiptoken=x",
+            "",
+        ] {
+            assert!(!at(elsewhere), "{elsewhere}");
+        }
     }
 
     #[test]

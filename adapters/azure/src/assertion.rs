@@ -13,8 +13,8 @@ use azure_identity::{
 };
 use jitney_core::time::Timestamp;
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
-use crate::claims::Claims;
 use crate::connect::Way;
 use crate::limits::EXCHANGE_SECONDS;
 
@@ -28,27 +28,11 @@ pub const SLOT_SUBJECT_PREFIX: &str = "jitney:slot:";
 /// A statement signed by the broker's own issuer. Its text is a credential.
 pub struct Assertion {
     /// The statement, as it is sent.
-    pub text: String,
+    pub text: Zeroizing<String>,
     /// When it is no longer believed.
     pub expires_at: Timestamp,
     /// Its public name (`jti`).
     pub id: String,
-}
-
-impl Assertion {
-    /// An assertion, with what it says of itself.
-    ///
-    /// # Errors
-    /// When it does not say when it ends.
-    pub fn of(text: String) -> Result<Self, CannotSign> {
-        let claims = Claims::read(&text);
-        let claims = claims.ok_or_else(|| CannotSign("what it signed has no end".to_owned()))?;
-        Ok(Self {
-            expires_at: Timestamp::from_seconds(claims.exp),
-            id: claims.name().unwrap_or_default(),
-            text,
-        })
-    }
 }
 
 impl fmt::Debug for Assertion {
@@ -95,7 +79,7 @@ impl ClientAssertion for Says {
         let lives = Duration::from_secs(EXCHANGE_SECONDS);
         let signed = self.signer.sign(&self.subject, lives);
         signed
-            .map(|assertion| assertion.text)
+            .map(|assertion| assertion.text.as_str().to_owned())
             .map_err(|error| azure_core::Error::new(ErrorKind::Credential, error))
     }
 }

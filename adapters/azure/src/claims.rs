@@ -15,8 +15,6 @@ pub(crate) struct Claims {
     /// Its public name.
     #[serde(default)]
     pub(crate) uti: Option<String>,
-    #[serde(default)]
-    pub(crate) jti: Option<String>,
     /// Whose it is: the service principal.
     #[serde(default)]
     pub(crate) oid: Option<String>,
@@ -34,10 +32,7 @@ impl Claims {
 
     /// The token's public name, for the audit log.
     pub(crate) fn name(&self) -> Option<String> {
-        self.uti
-            .as_ref()
-            .or(self.jti.as_ref())
-            .map(|name| printable(name))
+        self.uti.as_deref().map(printable)
     }
 }
 

@@ -162,18 +162,21 @@ fn credential(
             client_id,
             token_file,
         } => {
-            let mut options = WorkloadIdentityCredentialOptions::default();
-            options.credential_options = ClientAssertionCredentialOptions {
-                client_options: way.patiently(),
+            let options = WorkloadIdentityCredentialOptions {
+                credential_options: ClientAssertionCredentialOptions {
+                    client_options: way.patiently(),
+                },
+                client_id: Some(client_id.to_string()),
+                tenant_id: Some(target.tenant.to_string()),
+                token_file_path: Some(token_file.clone()),
             };
-            options.client_id = Some(client_id.to_string());
-            options.tenant_id = Some(target.tenant.to_string());
-            options.token_file_path = Some(token_file.clone());
             WorkloadIdentityCredential::new(Some(options)).map_err(unusable)?
         }
         CredentialSource::ManagedIdentity { client_id } => {
-            let mut options = ManagedIdentityCredentialOptions::default();
-            options.user_assigned_id = client_id.map(|id| UserAssignedId::ClientId(id.to_string()));
+            let options = ManagedIdentityCredentialOptions {
+                user_assigned_id: client_id.map(|id| UserAssignedId::ClientId(id.to_string())),
+                ..ManagedIdentityCredentialOptions::default()
+            };
             ManagedIdentityCredential::new(Some(options)).map_err(unusable)?
         }
     })

@@ -21,10 +21,10 @@ use crate::adapter::{AzureAdapter, own_fault};
 use crate::classify::{Call, TOLD_UNKNOWN, fault};
 use crate::giving::{Asking, ambiguous, at};
 use crate::limits::{NOT_BARE_SECONDS, POLL_MILLISECONDS};
-use crate::plan::{Grant, Purpose, Terms};
 use crate::resources::{RBAC_VERSION, Resource as Found};
 use crate::role::Definition;
 use crate::standing::Look;
+use crate::terms::{Grant, Purpose, Terms};
 
 const TOLD_LATE: &str = "Azure was not asked in time; try again";
 const TOLD_SLOT: &str =

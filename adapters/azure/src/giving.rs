@@ -10,13 +10,13 @@ use crate::arm::{NoAnswer, Place};
 use crate::classify::{Call, REQUEST_EXISTS, TOLD_UNKNOWN, fault};
 use crate::condition;
 use crate::config::Mode;
-use crate::plan::{Grant, Terms};
 use crate::resources::{
     Asked, Assignment, Expiration, Instance, NewAssignment, NewRequest, PIM_VERSION, Progress,
     RBAC_VERSION, Request, Resource, Schedule, Ticket,
 };
 use crate::scope::{Scope, role};
 use crate::stamp::{Stamp, gives};
+use crate::terms::{Grant, Terms};
 
 /// The system that a request's ticket belongs to.
 pub(crate) const TICKET_SYSTEM: &str = "jitney";
@@ -249,4 +249,31 @@ pub(crate) fn at<'a>(path: &'a str, api_version: &'static str) -> Place<'a> {
 /// A call as the log names it.
 pub(crate) fn named(method: &str, path: &str) -> String {
     format!("{method} {path}")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::terms::Purpose;
+
+    #[test]
+    fn a_condition_that_azure_does_not_show_as_it_was_asked_for_gives_nothing() {
+        let grant = |condition: Option<&str>| Grant {
+            role: Uuid::nil(),
+            scope: Scope::subscription(Uuid::nil()),
+            purpose: Purpose::Role,
+            condition: condition.map(str::to_owned),
+        };
+        let narrow = grant(Some("(a OR b)"));
+        assert!(narrowed_as_asked(&narrow, Some("(a OR b)")).is_ok());
+        assert!(narrowed_as_asked(&narrow, Some("(a\n OR  b)")).is_ok());
+        assert!(narrowed_as_asked(&grant(None), None).is_ok());
+        assert!(narrowed_as_asked(&grant(None), Some("")).is_ok());
+        // Dropped, it would be a role without bounds.
+        for shown in [None, Some(""), Some("(a OR c)"), Some("(a OR b) OR c")] {
+            let fault = narrowed_as_asked(&narrow, shown).unwrap_err();
+            assert_eq!(fault.kind, FaultKind::Ambiguous, "{shown:?}");
+        }
+    }
 }

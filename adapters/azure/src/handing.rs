@@ -16,7 +16,7 @@ use crate::assertion::{CannotSign, Login, Says, slot_subject};
 use crate::claims::Claims;
 use crate::classify::{Call, fault, login};
 use crate::config::HandsOut;
-use crate::plan::{Audience, Terms};
+use crate::terms::{Audience, Terms};
 
 /// The protocol of access tokens.
 pub const TOKEN_KIND: &str = "azure-token";
@@ -96,7 +96,7 @@ impl AzureAdapter {
             fingerprint: signed.id,
             credential: Credential::new(
                 ASSERTION_KIND,
-                [(ASSERTION, signed.text)],
+                [(ASSERTION, signed.text.as_str().to_owned())],
                 signed.expires_at,
             )
             .with_settings(settings),

@@ -8,6 +8,7 @@
 mod adapter;
 mod arm;
 mod assertion;
+mod blobs;
 mod calm;
 mod capability;
 mod claims;
@@ -31,6 +32,7 @@ mod scope;
 mod stamp;
 mod standing;
 mod sweep;
+mod terms;
 mod watch;
 
 pub use adapter::{AzureAdapter, CLOUD};

@@ -5,104 +5,25 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jitney_core::adapter::Reach;
 use jitney_core::catalogue::{Column, Derived, Resource, Wanted};
-use jitney_core::id::{CloudName, InstallationName, LeaseId, TargetName};
+use jitney_core::id::{CloudName, InstallationName, TargetName};
 use jitney_core::plan::{CannotPlan, LaneId, Order, Plan};
 use jitney_core::scope::Path;
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::blobs::BlobParts;
 use crate::capability::{BlobAction, Carries, Terms as Meaning};
-use crate::condition::{Part, narrowed};
 use crate::config::{AzureTarget, HandsOut, Mode, Slot};
 use crate::limits::{
-    ASSIGNMENT_MARGIN_SECONDS, ASSIGNMENT_SECONDS_MIN, CONDITION_CHARACTERS_MAX,
-    DERIVED_SECONDS_MAX, GRANTS_MAX, TOKEN_SECONDS_MAX,
+    ASSIGNMENT_MARGIN_SECONDS, ASSIGNMENT_SECONDS_MIN, DERIVED_SECONDS_MAX, GRANTS_MAX,
+    TOKEN_SECONDS_MAX,
 };
 use crate::promise::guarantees;
 use crate::scope::{Scope, guid, role};
 use crate::stamp::JobLabels;
+use crate::terms::{Audience, Grant, Purpose, Terms};
 
 /// The part of a lane's name before the slot's.
 pub(crate) const LANE_PREFIX: &str = "slot/";
-
-/// What a role is given for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
-pub(crate) enum Purpose {
-    /// These data actions and nothing else.
-    Blobs { data_actions: Vec<BlobAction> },
-    /// Whatever it allows.
-    Role,
-}
-
-/// One role on one scope.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Grant {
-    pub(crate) role: Uuid,
-    pub(crate) scope: Scope,
-    pub(crate) purpose: Purpose,
-    pub(crate) condition: Option<String>,
-}
-
-impl Grant {
-    /// The name by which Azure will know it, chosen before the call: asked for twice, it is there
-    /// once.
-    pub(crate) fn name(&self, lease: LeaseId) -> Uuid {
-        let about = format!(
-            "{}\n{}",
-            self.role,
-            self.scope.as_str().to_ascii_lowercase()
-        );
-        Uuid::new_v5(&lease.as_uuid(), about.as_bytes())
-    }
-
-    /// The role as Azure wants it named.
-    pub(crate) fn role_id(&self) -> String {
-        role_id(self.scope.subscription_id(), self.role)
-    }
-}
-
-/// A role definition's id within a subscription.
-pub(crate) fn role_id(subscription: Uuid, role: Uuid) -> String {
-    format!(
-        "/subscriptions/{subscription}/providers/Microsoft.Authorization/roleDefinitions/{role}"
-    )
-}
-
-/// Who takes the token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Audience {
-    Storage,
-    Management,
-}
-
-impl Audience {
-    /// As Entra is asked for it.
-    pub(crate) const fn scope(self) -> &'static str {
-        match self {
-            Self::Storage => "https://storage.azure.com/.default",
-            Self::Management => "https://management.azure.com/.default",
-        }
-    }
-}
-
-/// The cloud's own terms of a plan, as they are stored with the intent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Terms {
-    pub(crate) slot: String,
-    pub(crate) client_id: Uuid,
-    pub(crate) object_id: Uuid,
-    pub(crate) mode: Mode,
-    pub(crate) grants: Vec<Grant>,
-    pub(crate) audience: Audience,
-    pub(crate) hands_out: HandsOut,
-    /// How long PIM lets the assignments stand.
-    pub(crate) duration_seconds: u32,
-    pub(crate) job: JobLabels,
-}
 
 /// Plans for one target.
 #[derive(Debug, Clone)]
@@ -402,66 +323,6 @@ impl Planner {
     }
 }
 
-/// What is wanted of one container by one role. Each set of actions has parts of its own; a whole
-/// container needs no condition.
-#[derive(Debug, Default)]
-struct BlobParts(BTreeMap<Vec<BlobAction>, Option<BTreeSet<Part>>>);
-
-impl BlobParts {
-    fn want(&mut self, actions: &[BlobAction], path: &Path) {
-        let mut actions = actions.to_vec();
-        actions.sort();
-        let parts = self
-            .0
-            .entry(actions)
-            .or_insert_with(|| Some(BTreeSet::new()));
-        match path {
-            Path::Whole => *parts = None,
-            Path::Prefix(prefix) => {
-                let part = Part::Beneath(prefix.clone());
-                parts.as_mut().map(|parts| parts.insert(part));
-            }
-            Path::Exact(path) => {
-                let part = Part::Exactly(path.clone());
-                parts.as_mut().map(|parts| parts.insert(part));
-            }
-        }
-    }
-
-    fn grant(self, role: Uuid, scope: Scope) -> Result<Grant, CannotPlan> {
-        let container = scope.container().unwrap_or_default();
-        let mut clauses = Vec::new();
-        for (actions, parts) in &self.0 {
-            let Some(parts) = parts else { continue };
-            let actions: Vec<&str> = actions.iter().map(BlobAction::as_str).collect();
-            let parts: Vec<Part> = parts.iter().cloned().collect();
-            let clause = narrowed(&actions, container, &parts).map_err(|bad| {
-                let told = format!("`{}` cannot stand in a condition of Azure", bad.0);
-                cannot("path_not_allowed", told)
-            })?;
-            clauses.push(clause);
-        }
-        let condition = clauses.join(" AND ");
-        if condition.len() > CONDITION_CHARACTERS_MAX {
-            let told = format!(
-                "what is asked for needs a condition of {} characters, and Azure takes \
-                 {CONDITION_CHARACTERS_MAX}: ask for fewer scopes, or for shorter paths",
-                condition.len()
-            );
-            return Err(cannot("plan_too_large", told));
-        }
-        let all: BTreeSet<BlobAction> = self.0.into_keys().flatten().collect();
-        Ok(Grant {
-            role,
-            scope,
-            purpose: Purpose::Blobs {
-                data_actions: all.into_iter().collect(),
-            },
-            condition: Some(condition).filter(|text| !text.is_empty()),
-        })
-    }
-}
-
 /// The one kind of slot that carries everything that is wanted.
 fn one_kind(wanted: &[Wanted], meanings: &[Meaning]) -> Result<Carries, CannotPlan> {
     let mut kinds = BTreeMap::new();
@@ -524,7 +385,7 @@ fn unusable(wanted: &Wanted, logged: String) -> CannotPlan {
     }
 }
 
-fn cannot(code: &'static str, told: impl Into<String>) -> CannotPlan {
+pub(crate) fn cannot(code: &'static str, told: impl Into<String>) -> CannotPlan {
     let told = told.into();
     CannotPlan {
         code,

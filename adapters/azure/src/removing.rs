@@ -12,10 +12,10 @@ use crate::classify::{Call, DOES_NOT_EXIST, NO_LICENCE, TOO_SHORT, fault};
 use crate::config::Mode;
 use crate::giving::{TICKET_SYSTEM, at, named, request_path};
 use crate::limits::{FLOOR_MARGIN_SECONDS, FLOOR_SECONDS, LOOK_SECONDS, LOOK_SECONDS_MAX};
-use crate::plan::role_id;
 use crate::resources::{Asked, NewRequest, PIM_VERSION, RBAC_VERSION, Request, Resource, Ticket};
 use crate::stamp::ends;
 use crate::standing::{Open, Standing};
+use crate::terms::role_id;
 
 /// What came of asking for a removal. None of it says that the role is gone: that is looked up.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -137,7 +137,11 @@ impl FromStr for Scope {
         let has_group = segments.len() < 3 || is(2, "resourceGroups");
         let has_provider = segments.len() < 5 || (is(4, "providers") && segments.len() >= 8);
         // Below a group: `providers`, a namespace, and pairs of type and name.
-        if !is(0, "subscriptions") || !has_group || !has_provider || segments.len() % 2 != 0 {
+        if !is(0, "subscriptions")
+            || !has_group
+            || !has_provider
+            || !segments.len().is_multiple_of(2)
+        {
             return Err(wrong());
         }
         let subscription = segments.get(1).and_then(|id| guid(id)).ok_or_else(wrong)?;
@@ -253,7 +257,7 @@ mod tests {
 
     #[test]
     fn case_does_not_tell_ids_apart() {
-        let shouted = format!("/SUBSCRIPTIONS{}", &SUBSCRIPTION.to_uppercase()[14..]);
+        let shouted = SUBSCRIPTION.to_uppercase();
         assert_eq!(scope(&shouted), scope(SUBSCRIPTION));
         assert_ne!(scope(CONTAINER_ID), scope(SUBSCRIPTION));
     }

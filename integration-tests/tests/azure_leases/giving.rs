@@ -263,6 +263,56 @@ async fn a_rule_of_pim_that_fails_is_named_with_what_to_change() {
     assert!(fault.told.contains("`MfaRule`"), "{}", fault.told);
 }
 
+/// The SDK reckons with the machine's clock; when a token is too old for Azure only Azure knows.
+#[tokio::test]
+async fn a_broker_whose_token_azure_takes_no_more_shows_another() {
+    let stage = AzureStage::new(Mode::Rbac).await;
+    let adapter = stage.own_adapter();
+    stage
+        .scribe
+        .take(&adapter, &[stage.wanted()])
+        .await
+        .unwrap();
+    pass(&stage, 2 * 3_600).await;
+    let taken = stage.scribe.take(&adapter, &[stage.wanted()]).await;
+    assert!(taken.is_ok(), "{taken:?}");
+    assert_eq!(calls(&stage, "RoleAssignments_Create"), 2);
+}
+
+#[tokio::test]
+async fn a_slot_that_entra_does_not_know_yet_is_tried_again_later() {
+    let stage = AzureStage::new(Mode::Rbac).await;
+    let adapter = stage.own_adapter();
+    let taken = stage
+        .scribe
+        .take(&adapter, &[stage.wanted()])
+        .await
+        .unwrap();
+    let renewing = taken.lease.renewing(
+        stage.scribe.now().plus(core::time::Duration::from_secs(40)),
+        jitney_core::lease::Life::Proved,
+        stage.scribe.now(),
+    );
+    let lease = stage
+        .scribe
+        .books()
+        .record(renewing.unwrap())
+        .await
+        .unwrap();
+    let unknown = Mishap::Refuse {
+        status: 400,
+        code: "AADSTS70021".to_owned(),
+    };
+    stage.sandbox.faults().inject("entra", "Token", unknown, 1);
+    let fault = adapter.renew(&lease).await.unwrap_err();
+    assert!(
+        matches!(fault.kind, FaultKind::Retryable { .. }),
+        "{fault:?}"
+    );
+    assert_eq!(fault.code, "azure_no_federated_credential");
+    assert!(adapter.renew(&lease).await.is_ok());
+}
+
 #[tokio::test]
 async fn a_neighbours_role_is_nobodys_business() {
     let stage = AzureStage::new(Mode::Rbac).await;

@@ -48,7 +48,7 @@ impl SignAssertion for Issuer {
             .assertion(subject, AUDIENCE, SystemClock.now(), lives)
             .map_err(|error| CannotSign(error.to_string()))?;
         Ok(Assertion {
-            text: signed.text.to_string(),
+            text: signed.text,
             expires_at: signed.expires_at,
             id: signed.id,
         })

@@ -9,6 +9,7 @@
 use jitney_core::catalogue::{Meaning as Row, PathUse, Tier};
 use jitney_core::guarantee::Recall;
 use jitney_core::handle::Handle;
+use jitney_core::id::LeaseId;
 use jitney_core::principal::Job;
 use serde_json::{Value, json};
 
