@@ -346,6 +346,14 @@ async fn roles_are_listed_by_name_and_kind() {
         list("").await.len(),
         list("type eq 'BuiltInRole'").await.len() + 1
     );
+    let path = format!(
+        "{}/providers/Microsoft.Authorization/roleDefinitions?$filter=colour eq 'red'",
+        subscription()
+    );
+    assert_eq!(
+        refusal(&bench.get(&path, RBAC).await),
+        (400, "UnsupportedQuery")
+    );
     let one = bench.get(&role(builtin::OWNER), RBAC).await;
     assert_eq!(one.1["properties"]["roleName"], "Owner");
     assert_eq!(refusal(&bench.get(&role(name(97)), RBAC).await).0, 404);
