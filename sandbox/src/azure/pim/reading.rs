@@ -39,7 +39,6 @@ pub(crate) fn read_requests(
                 principal: request.tuple.principal,
                 role: request.tuple.role,
                 requestor: Some(request.requestor),
-                status: None,
             },
         )
     });
@@ -107,7 +106,6 @@ fn read_stages(
             principal: tuple.principal,
             role: tuple.role,
             requestor: None,
-            status: None,
         };
         filter.shows(incoming, &seen)
     };
