@@ -172,7 +172,10 @@ class Pim:
             ticket_number="1", ticket_system="jitney"
         )
         more = {"ticket_info": ticket, "condition": condition, "condition_version": "2.0"}
-        validate = lambda **more: requests.validate(estate.CONTAINER, name, self.request(**more))
+
+        def validate(**more):
+            return requests.validate(estate.CONTAINER, name, self.request(**more))
+
         azure.ok("a request is tried", lambda: validate(**more))
         azure.verdict.equal("and nothing comes of it", self.instances(), [])
         azure.no(
@@ -223,7 +226,10 @@ class Pim:
         azure.verdict.equal("is granted, not provisioned", ahead.status, "Granted")
         azure.no("one at a time", "PendingRoleAssignmentRequest", self.create)
         requests = self.client.role_assignment_schedule_requests
-        cancel = lambda: requests.cancel(self.estate.CONTAINER, name)
+
+        def cancel():
+            return requests.cancel(self.estate.CONTAINER, name)
+
         azure.ok("it is cancelled", cancel)
         azure.no("once", "RoleAssignmentRequestNotPending", cancel)
         azure.pass_time(300)

@@ -14,7 +14,10 @@ import json
 import tempfile
 from collections import namedtuple
 
-from azure_answers import read_answer
+from azure.mgmt.authorization.v2020_10_01 import models as pim
+from azure.mgmt.authorization.v2022_04_01 import models as rbac
+
+from azure_answers import SHAPES, read_answer
 from azure_blob import Blob
 from azure_cli import Cli
 from azure_client import Azure, Issuer
@@ -28,7 +31,8 @@ Who = namedtuple("Who", ["client_id", "subject", "object_id"])
 
 
 def who(digit, name):
-    return Who(f"{digit * 8}-0000-4000-8000-00000000000c", name, f"{digit * 8}-0000-4000-8000-00000000000b")
+    id = f"{digit * 8}-0000-4000-8000-00000000000"
+    return Who(f"{id}c", name, f"{id}b")
 
 
 class Estate:
@@ -117,7 +121,11 @@ def judge_the_reader(verdict):
         return read_answer(method, path, status, headers, body)
 
     verdict.equal("a good answer is good", read(thing), [])
-    properties = lambda **more: {**thing, "properties": {**thing["properties"], **more}}
+
+    def properties(**more):
+        return {**thing, "properties": {**thing["properties"], **more}}
+
+    request = path.replace("Assignments", "AssignmentScheduleRequests")
     for what, wrong in [
         ("an unknown field", read(properties(colour="red"))),
         ("a number for a text", read(properties(scope=1))),
@@ -125,12 +133,30 @@ def judge_the_reader(verdict):
         ("an id of another", read({**thing, "id": "/x/m"})),
         ("a missing name", read({key: thing[key] for key in ["id", "type", "properties"]})),
         ("another status", read(thing, 202)),
-        ("a request answered with 200", read(thing, 200, "PUT", path=path.replace("Assignments", "AssignmentScheduleRequests"))),
+        ("a request answered with 200", read(thing, 200, "PUT", path=request)),
         ("a body after nothing", read(thing, 204, "DELETE")),
         ("an error without a code", read({"error": {"message": "m"}}, 400)),
         ("no request id", read(thing, headers={})),
     ]:
         verdict.holds(f"the reader notices {what}", wrong)
+
+
+def judge_the_shapes(verdict):
+    """The shapes have the fields of Microsoft's own models, no more and no less: nothing that is answered is lost
+    on a client."""
+    for kind, model in {
+        "roleassignments": rbac.RoleAssignment,
+        "roledefinitions": rbac.RoleDefinition,
+        "denyassignments": rbac.DenyAssignment,
+        "roleassignmentschedulerequests": pim.RoleAssignmentScheduleRequest,
+        "roleassignmentschedules": pim.RoleAssignmentSchedule,
+        "roleassignmentscheduleinstances": pim.RoleAssignmentScheduleInstance,
+        "rolemanagementpolicies": pim.RoleManagementPolicy,
+        "rolemanagementpolicyassignments": pim.RoleManagementPolicyAssignment,
+    }.items():
+        keys = [field["key"] for field in model._attribute_map.values()]
+        properties = {key.split(".", 1)[1] for key in keys if key.startswith("properties.")}
+        verdict.equal(f"{kind} have the fields of the model", set(SHAPES[kind]), properties)
 
 
 def main():
@@ -148,6 +174,7 @@ def main():
             with open(authority, "w") as file:
                 file.write(ready["authority_pem"])
             judge_the_reader(verdict)
+            judge_the_shapes(verdict)
             azure = Azure(verdict, ready, authority, issuer)
             azure.control.ask("limits", dict.fromkeys(
                 ["reads_burst", "reads_per_second", "writes_burst", "writes_per_second"], 0

@@ -12,37 +12,26 @@ use super::scope::Scope;
 impl Cloud {
     /// Every role assignment there ever was, oldest first.
     pub(crate) fn grants(&self) -> Vec<GrantInfo> {
-        self.world()
-            .book
-            .entries()
-            .iter()
-            .map(GrantInfo::from)
-            .collect()
+        self.in_book(|_| true)
     }
 
     /// The role assignments that give a principal rights now, or will if nobody does anything: what is listed,
     /// and what was removed and is still enforced.
     pub(crate) fn keeps(&self, principal: Uuid) -> Vec<GrantInfo> {
         let now = self.clock.now();
-        let keeps = |grant: &&Grant| grant.tuple.principal == principal && grant.keeps_rights(now);
+        self.in_book(|grant| grant.tuple.principal == principal && grant.keeps_rights(now))
+    }
+
+    fn in_book(&self, is_meant: impl Fn(&&Grant) -> bool) -> Vec<GrantInfo> {
         let world = self.world();
-        world
-            .book
-            .entries()
-            .iter()
-            .filter(keeps)
-            .map(GrantInfo::from)
-            .collect()
+        let entries = world.book.entries().into_iter();
+        entries.filter(is_meant).map(GrantInfo::from).collect()
     }
 
     /// The role assignments that gave a principal rights at a moment.
     pub(crate) fn enforced_at(&self, principal: Uuid, at: Timestamp) -> Vec<GrantInfo> {
-        let world = self.world();
-        let of_principal = world
-            .book
-            .enforced(at)
-            .filter(|grant| grant.tuple.principal == principal);
-        of_principal.map(GrantInfo::from).collect()
+        let had = |grant: &&Grant| grant.tuple.principal == principal && grant.is_enforced(at);
+        self.in_book(had)
     }
 
     /// Whether a principal may do something now, as far as no condition asks about more than the action. `None`

@@ -4,6 +4,8 @@
 //! role works on for a while, and a new one does not work at once. Nothing is ever taken out of the book, so that
 //! an audit can ask what anybody could do at any time.
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use uuid::Uuid;
@@ -143,18 +145,24 @@ impl From<&Grant> for GrantInfo {
     }
 }
 
-/// Every entry there ever was.
+/// Every entry there ever was, by the order in which they were written.
 #[derive(Debug, Default)]
 pub(crate) struct Book {
-    entries: Vec<Grant>,
+    written: u64,
+    /// What is listed, or still enforced.
+    present: BTreeMap<u64, Grant>,
+    /// What is neither: kept for audits alone, so that no call has to look through it.
+    past: BTreeMap<u64, Grant>,
 }
 
 impl Book {
     pub(crate) fn write(&mut self, grant: Grant) {
-        self.entries.push(grant);
+        self.written += 1;
+        self.present.insert(self.written, grant);
     }
 
-    /// Ends the entry that bears this name. What never began to be enforced has nothing to outlast.
+    /// Ends the entry that bears this name. What never began to be enforced is enforced for a moment all the same:
+    /// the cloud carries out both writes, one after the other.
     pub(crate) fn end(
         &mut self,
         name: Uuid,
@@ -162,10 +170,8 @@ impl Book {
         lag: SignedDuration,
         by: EndedBy,
     ) -> Option<&Grant> {
-        let grant = self
-            .entries
-            .iter_mut()
-            .find(|grant| grant.is_listed() && grant.name == name)?;
+        let mut present = self.present.values_mut();
+        let grant = present.find(|grant| grant.is_listed() && grant.name == name)?;
         grant.end = Some(End {
             at,
             enforced_until: later(at, lag),
@@ -174,8 +180,16 @@ impl Book {
         Some(grant)
     }
 
+    /// Puts away what gives no rights any more.
+    pub(crate) fn settle(&mut self, now: Timestamp) {
+        let over = self
+            .present
+            .extract_if(.., |_, grant| !grant.keeps_rights(now));
+        self.past.extend(over);
+    }
+
     pub(crate) fn listed(&self) -> impl Iterator<Item = &Grant> {
-        self.entries.iter().filter(|grant| grant.is_listed())
+        self.present.values().filter(|grant| grant.is_listed())
     }
 
     pub(crate) fn named(&self, name: Uuid) -> Option<&Grant> {
@@ -186,14 +200,18 @@ impl Book {
         self.listed().find(|grant| grant.tuple == *tuple)
     }
 
-    pub(crate) fn enforced(&self, at: Timestamp) -> impl Iterator<Item = &Grant> {
-        self.entries
-            .iter()
-            .filter(move |grant| grant.is_enforced(at))
+    /// What gives rights now; for another moment, ask [`Book::entries`].
+    pub(crate) fn enforced(&self, now: Timestamp) -> impl Iterator<Item = &Grant> {
+        self.present
+            .values()
+            .filter(move |grant| grant.is_enforced(now))
     }
 
-    pub(crate) fn entries(&self) -> &[Grant] {
-        &self.entries
+    /// Oldest first.
+    pub(crate) fn entries(&self) -> Vec<&Grant> {
+        let mut all: Vec<(&u64, &Grant)> = self.past.iter().chain(&self.present).collect();
+        all.sort_by_key(|(number, _)| **number);
+        all.into_iter().map(|(_, grant)| grant).collect()
     }
 
     /// How many a subscription has, with its groups and resources.
@@ -270,7 +288,7 @@ mod tests {
     #[test]
     fn the_book_forgets_nothing_and_ends_a_name_once() {
         let mut book = Book::default();
-        let lag = SignedDuration::ZERO;
+        let lag = SignedDuration::from_secs(10);
         book.write(grant(1));
         book.end(Uuid::from_u128(1), at(200), lag, EndedBy::Change);
         assert!(
@@ -278,7 +296,15 @@ mod tests {
                 .is_none()
         );
         book.write(grant(1));
-        assert_eq!(book.entries().len(), 2);
-        assert_eq!(book.listed().count(), 1);
+        book.settle(at(209));
+        assert_eq!(book.present.len(), 2, "one is still enforced");
+        book.settle(at(210));
+        assert_eq!(book.present.len(), 1);
+        let ends: Vec<bool> = book
+            .entries()
+            .iter()
+            .map(|grant| grant.end.is_some())
+            .collect();
+        assert_eq!(ends, [true, false], "oldest first");
     }
 }

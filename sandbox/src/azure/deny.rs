@@ -91,6 +91,11 @@ impl DenyAssignment {
                 .any(|permission| permission.allows(wish.operation))
     }
 
+    /// Removed, and not even enforced any more.
+    pub(crate) fn is_over(&self, now: Timestamp) -> bool {
+        self.removed.is_some_and(|(_, until)| until <= now)
+    }
+
     fn shown(&self) -> Value {
         let named = |list: &[Named]| -> Vec<Value> {
             list.iter()

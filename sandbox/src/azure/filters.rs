@@ -15,7 +15,6 @@ pub(crate) struct Filter {
     principal: Option<Uuid>,
     requestor: Option<Uuid>,
     role: Option<Uuid>,
-    status: Option<String>,
 }
 
 /// What a filter can look at.
@@ -24,7 +23,6 @@ pub(crate) struct Seen<'a> {
     pub(crate) principal: Uuid,
     pub(crate) role: Uuid,
     pub(crate) requestor: Option<Uuid>,
-    pub(crate) status: Option<&'a str>,
 }
 
 impl Filter {
@@ -71,7 +69,6 @@ impl Filter {
                     "principalid" => self.principal = Some(value.parse().ok()?),
                     "requestorid" => self.requestor = Some(value.parse().ok()?),
                     "roledefinitionid" => self.role = Some(role_in_id(value)?),
-                    "status" => self.status = Some(value.to_owned()),
                     _ => return None,
                 }
             }
@@ -98,10 +95,6 @@ impl Filter {
             && self
                 .requestor
                 .is_none_or(|requestor| Some(requestor) == seen.requestor)
-            && self.status.as_deref().is_none_or(|status| {
-                seen.status
-                    .is_some_and(|seen| seen.eq_ignore_ascii_case(status))
-            })
     }
 }
 
@@ -150,6 +143,7 @@ mod tests {
             "assignedTo('00000000-0000-0000-0000-000000000002'",
             "roleDefinitionId eq 'acdd72a7-3385-48ef-bd42-f606fba81ae7'",
             "atScope() or asTarget()",
+            "status eq 'Granted'",
             "colour eq 'red'",
         ] {
             let error = Filter::read(text, Uuid::nil()).expect_err(text);

@@ -95,21 +95,21 @@ pub(super) fn create(incoming: &mut Incoming<'_>, name: &str) -> Result<Answer, 
         end: None,
         tuple,
     };
-    let shown = shown(&grant);
     let Some(present) = present else {
+        let answer = Answer::json(201, &shown(&grant));
         incoming.world.book.write(grant);
-        return Ok(Answer::json(201, &shown));
+        return Ok(answer);
     };
     // The same again changes nothing, not even when it begins to be enforced.
-    if present.condition != grant.condition || present.description != grant.description {
-        let lag = incoming.settings.effect_lag();
-        incoming
-            .world
-            .book
-            .end(name, incoming.now, lag, EndedBy::Change);
-        incoming.world.book.write(grant);
+    if present.condition == grant.condition && present.description == grant.description {
+        return Ok(Answer::json(200, &shown(&present)));
     }
-    Ok(Answer::json(200, &shown))
+    let answer = Answer::json(200, &shown(&grant));
+    let lag = incoming.settings.effect_lag();
+    let book = &mut incoming.world.book;
+    book.end(name, incoming.now, lag, EndedBy::Change);
+    book.write(grant);
+    Ok(answer)
 }
 
 /// The name and the tuple must be free, or both be those of the same assignment.
@@ -256,7 +256,6 @@ pub(super) fn list(incoming: &mut Incoming<'_>) -> Result<Answer, ArmError> {
             principal: grant.tuple.principal,
             role: grant.tuple.role,
             requestor: None,
-            status: None,
         };
         filter.shows(incoming, &seen)
     };

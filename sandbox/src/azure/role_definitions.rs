@@ -27,35 +27,48 @@ pub(super) fn read(incoming: &mut Incoming<'_>, name: Option<&str>) -> Result<An
             )),
         };
     }
-    let is_asked = filter(&incoming.call.query_value("$filter").unwrap_or_default())?;
+    let wanted = Wanted::read(&incoming.call.query_value("$filter").unwrap_or_default())?;
     let all: Vec<Value> = roles
         .values()
-        .filter(|role| is_asked(role))
+        .filter(|role| wanted.is(role))
         .map(|role| role.shown(subscription))
         .collect();
     incoming.page(all)
 }
 
-/// `roleName eq '…'`, `type eq '…'` and `atScopeAndBelow()`, alone.
-fn filter(text: &str) -> Result<Box<dyn Fn(&RoleDefinition) -> bool>, ArmError> {
-    let quoted = |rest: &str| {
-        rest.strip_prefix('\'')?
-            .strip_suffix('\'')
-            .map(str::to_owned)
-    };
-    let lower = text.to_lowercase();
-    if lower.is_empty() || lower == "atscopeandbelow()" {
-        return Ok(Box::new(|_| true));
+/// Which roles are asked for.
+enum Wanted {
+    All,
+    /// In lower case.
+    Named(String),
+    Custom(bool),
+}
+
+impl Wanted {
+    /// `roleName eq '…'`, `type eq '…'` and `atScopeAndBelow()`, alone.
+    fn read(filter: &str) -> Result<Wanted, ArmError> {
+        let lower = filter.to_lowercase();
+        let quoted = |name: &str| {
+            let value = lower.strip_prefix(name)?.strip_prefix(" eq '")?;
+            value.strip_suffix('\'')
+        };
+        match (quoted("rolename"), quoted("type"), lower.as_str()) {
+            (_, _, "" | "atscopeandbelow()") => Ok(Wanted::All),
+            (Some(name), ..) => Ok(Wanted::Named(name.to_owned())),
+            (_, Some("builtinrole"), _) => Ok(Wanted::Custom(false)),
+            (_, Some("customrole"), _) => Ok(Wanted::Custom(true)),
+            _ => Err(ArmError::bad_request(
+                "UnsupportedQuery",
+                format!("The filter '{filter}' is not supported."),
+            )),
+        }
     }
-    if let Some(name) = lower.strip_prefix("rolename eq ").and_then(quoted) {
-        return Ok(Box::new(move |role| role.name.to_lowercase() == name));
-    }
-    match lower.strip_prefix("type eq ").and_then(quoted).as_deref() {
-        Some("builtinrole") => Ok(Box::new(|role| !role.custom)),
-        Some("customrole") => Ok(Box::new(|role| role.custom)),
-        _ => Err(ArmError::bad_request(
-            "UnsupportedQuery",
-            format!("The filter '{text}' is not supported."),
-        )),
+
+    fn is(&self, role: &RoleDefinition) -> bool {
+        match self {
+            Wanted::All => true,
+            Wanted::Named(name) => role.name.to_lowercase() == *name,
+            Wanted::Custom(custom) => role.custom == *custom,
+        }
     }
 }

@@ -89,6 +89,8 @@ impl World {
     /// Does what has come due: schedules begin and end by the clock.
     pub(crate) fn settle(&mut self, settings: &Settings, now: Timestamp) {
         self.pim.settle(&mut self.book, settings, now);
+        self.book.settle(now);
+        self.denies.retain(|deny| !deny.is_over(now));
     }
 
     pub(crate) fn app_of(&self, client_id: Uuid) -> Option<&App> {

@@ -18,6 +18,23 @@ use super::duration;
 /// The least an active assignment lasts.
 const SHORTEST: SignedDuration = SignedDuration::from_mins(5);
 
+/// A name in a path, which must be a GUID.
+pub(super) fn request_name(name: &str) -> Result<Uuid, ArmError> {
+    name.parse().map_err(|_| {
+        ArmError::bad_request(
+            "InvalidRoleAssignmentScheduleRequestId",
+            format!("The name '{name}' must be a GUID."),
+        )
+    })
+}
+
+pub(super) fn no_request(name: Uuid) -> ArmError {
+    ArmError::not_found(
+        "RoleAssignmentRequestNotFound",
+        format!("The role assignment request '{name}' is not found."),
+    )
+}
+
 /// What is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum RequestType {
