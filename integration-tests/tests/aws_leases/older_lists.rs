@@ -5,15 +5,11 @@ use core::time::Duration;
 use jitney_core::adapter::Revoke;
 use jitney_integration_tests::adapter_laws::{Meddling, Stage, writing_as};
 
-use jitney_sandbox::aws::RateLimits;
-
 use crate::estate::ROLE;
 use crate::lists::filler;
 use crate::stage::{ours, percent_decoded};
 use crate::steps::{FIRST, adapter, ending, revoked};
 
-/// A policy of an operator that is as short as can be.
-const HARMLESS: &str = r#"{"Statement":{"Effect":"Deny","Action":"a:b","Resource":"*"}}"#;
 /// Long enough that nothing older is removed for its own sake.
 const LONG: u32 = 900;
 
@@ -146,27 +142,4 @@ async fn a_later_hand_is_found_behind_a_page_of_other_policies() {
     };
     assert_eq!(patiently(7, 0).await, None);
     assert_eq!(patiently(6, 1).await, Some("aws_superseded"));
-}
-
-#[tokio::test]
-async fn a_list_on_the_second_page_of_names_is_found() {
-    let stage = ours(0, LONG).await;
-    let sandbox = stage.sandbox.as_ref().unwrap();
-    sandbox.set_limits(RateLimits::unlimited());
-    let (first, first_credential) = ending(&stage, &adapter(&stage)).await;
-    let (second, _) = ending(&stage, &adapter(&stage)).await;
-    // As many names as IAM gives at once, all before ours.
-    for number in 0..100 {
-        let put = stage.iam().put_role_policy().role_name(ROLE);
-        let put = put.policy_name(format!("a-{number:03}"));
-        put.policy_document(HARMLESS).send().await.unwrap();
-    }
-    revoked(&adapter(&stage), writing_as(7), first)
-        .await
-        .unwrap();
-    let fault = revoked(&adapter(&stage), writing_as(6), second)
-        .await
-        .unwrap_err();
-    assert_eq!(fault.code, "aws_superseded");
-    assert!(!stage.works(&first_credential).await.unwrap());
 }

@@ -64,8 +64,10 @@ async fn brokers_that_are_restarted_one_by_one_fail_no_job_that_tries_for_five_s
             broker.ready().await;
         }
     }
-    // Who wants to move the ledger meanwhile is told to stop them first.
-    let export = one.ask(&["ledger", "export"]);
+    // Who wants to move the ledger meanwhile, from another machine, is told to stop them first.
+    let spool = folder.path().join("elsewhere.spool");
+    let mut export = one.command(&["ledger", "export"]);
+    let export = export.env("JITNEY__SPOOL__PATH", spool).output().unwrap();
     let told = String::from_utf8_lossy(&export.stderr).into_owned();
     assert!(
         !export.status.success() && told.contains("stop all"),
