@@ -617,3 +617,24 @@ async fn the_account_itself_knows_what_the_ledger_has_forgotten() {
     history.take(&Step::Lend(Vec::new())).await;
     assert_eq!(history.fake.with(|world| world.minted.len()), 2);
 }
+
+/// What is refused before anything was given leaves the account free; what is refused later is in
+/// doubt, and taken back.
+#[tokio::test(flavor = "current_thread")]
+async fn a_call_that_is_refused_is_in_doubt_once_another_has_given() {
+    for (at, what, in_doubt) in [
+        (0, "the stamp", false),
+        (1, "the binding", false),
+        (2, "the enabling", true),
+        (3, "the mint", true),
+    ] {
+        let mut history = History::new();
+        // The last is taken first.
+        let mut luck = vec![Luck::Done; 4];
+        luck[3 - at] = Luck::Refused;
+        history.take(&Step::Lend(luck)).await;
+        assert_eq!(history.ledger.open.is_some(), in_doubt, "{what}");
+        let stamped = history.fake.with(|world| world.stamp.is_some());
+        assert_eq!(stamped, in_doubt, "{what}");
+    }
+}

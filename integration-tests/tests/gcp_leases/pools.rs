@@ -136,3 +136,57 @@ async fn a_cut_disables_a_shared_account_until_it_is_over() {
     assert_ne!(account["disabled"], true);
     assert_eq!(account["description"].as_str().unwrap_or_default(), "");
 }
+
+/// Its account may do more than it, on more than the lease's bucket, and is never switched.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_boundary_narrows_a_token_and_nothing_ends_it_but_its_time() {
+    let stage = GcpStage::new(LAGS).await;
+    let adapter = adapter(&stage);
+    let wanted = stage.wish("object-storage:write@artifacts-prod/releases/", "bounded");
+    let taken = stage.scribe.take(&adapter, &[wanted]).await.unwrap();
+    let job = stage.job(&taken.credential);
+    assert!(job.writes(BUCKET, "releases/new").await.unwrap());
+    assert!(!job.writes(BUCKET, "other/new").await.unwrap());
+    assert!(!job.reads(BUCKET, "releases/seed").await.unwrap());
+    let renewed = stage.scribe.renew(&adapter, taken).await.unwrap();
+    let job = stage.job(&renewed.credential);
+    assert!(job.writes(BUCKET, "releases/newer").await.unwrap());
+    assert!(!job.writes(BUCKET, "other/new").await.unwrap());
+    let lease = stage.scribe.ending(renewed.lease).await.unwrap();
+    let id = lease.terms().id;
+    let found = revoked(&adapter, lease).await.unwrap();
+    let end = match found {
+        Revocation::NotYet {
+            written: false,
+            exposed_until,
+            ..
+        } => exposed_until,
+        other => panic!("{other:?}"),
+    };
+    // A week, for what an upload's address opens.
+    assert!(end.since(stage.scribe.now()) > Duration::from_secs(604_800));
+    stage.clock.set_on(Duration::from_secs(3_100));
+    assert!(!job.writes(BUCKET, "releases/late").await.unwrap());
+    stage
+        .clock
+        .set_on(end.since(stage.scribe.now()) + Duration::from_secs(62));
+    let lease = stage.scribe.found(id).await.unwrap();
+    let found = revoked(&adapter, lease).await.unwrap();
+    assert!(
+        matches!(
+            found,
+            Revocation::Evident {
+                evidence: Evidence::Expired { .. },
+                ..
+            }
+        ),
+        "{found:?}"
+    );
+    for action in [
+        "SetIamPolicy",
+        "PatchServiceAccount",
+        "DisableServiceAccount",
+    ] {
+        assert_eq!(calls(&stage, action), 0, "{action}");
+    }
+}
