@@ -207,6 +207,7 @@ impl Elevate for CloudPort {
             lives: SESSION_LIFE,
             settles: SETTLE,
             watermarks: self.cloud.style == Style::Denies,
+            grants_stay: false,
         }
     }
 
