@@ -203,6 +203,9 @@ pub struct Reach {
     /// Whether one entry can keep ended all that was issued in a lane before a moment, while what
     /// is issued later goes on.
     pub watermarks: bool,
+    /// Whether what is granted in a lane stays there until it is taken away, although every
+    /// credential has ended: what is held there is let go only once it was seen to be gone.
+    pub grants_stay: bool,
 }
 
 /// Takes privileges back.

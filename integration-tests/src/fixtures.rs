@@ -11,15 +11,18 @@ use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use async_trait::async_trait;
 use jitney_core::adapter::Adapter;
 use jitney_core::audit::{Entry, SigningKey, Verifier};
 use jitney_core::books::{Books, FoundLease, FoundRequest, found_lease};
 use jitney_core::catalogue::{Catalogue, Inventory, Meaning, PathUse, Resource, Tier};
 use jitney_core::decision::{Decide, Decision, PolicyDigest, Question, Verdict};
+use jitney_core::evidence::Hold;
 use jitney_core::handle::StampKey;
 use jitney_core::id::{LeaseId, RequestId, TargetName};
 use jitney_core::lease::Outcome;
 use jitney_core::ledger::{LeaseFilter, Ledger, RowId};
+use jitney_core::plan::LaneId;
 use jitney_core::principal::{
     Actor, GitRef, Job, JobKey, KeyThumbprint, OnceKey, Origin, Principal, Provider, Repository,
     TokenFacts, Workflow,
@@ -30,6 +33,7 @@ use jitney_core::time::{Clock, Timestamp};
 use jitney_core::usecase::{Ask, Core, Limits, Proof, Slots};
 use jitney_ledger_sqlite::{SqliteLedger, SqliteOptions};
 
+use crate::adapter_laws::StageClock;
 use crate::fake_cloud::{FakeCloud, Style};
 
 /// When every world begins.
@@ -74,6 +78,13 @@ impl SetClock {
 impl Clock for SetClock {
     fn now(&self) -> Timestamp {
         Timestamp::from_micros(self.0.load(Ordering::SeqCst))
+    }
+}
+
+#[async_trait]
+impl StageClock for SetClock {
+    async fn pass(&self, time: Duration) {
+        self.pass(time);
     }
 }
 
@@ -140,16 +151,19 @@ impl World {
     /// A new world on a ledger.
     #[must_use]
     pub fn on(ledger: Arc<dyn Ledger>, style: Style) -> Self {
+        Self::of(ledger, [style, style])
+    }
+
+    /// A new world on a ledger, in which [`PROD`] and [`BACKUP`] take back in these ways.
+    #[must_use]
+    pub fn of(ledger: Arc<dyn Ledger>, [prod, backup]: [Style; 2]) -> Self {
         let clock = Arc::new(SetClock::at(START));
-        let cloud = |name: &str| {
+        let cloud = |style| {
             let clock: Arc<dyn Clock> = clock.clone();
-            let name = name.parse().expect("a cloud's name");
+            let name = "fake".parse().expect("a cloud's name");
             Arc::new(FakeCloud::new(name, style, clock, Arc::clone(&ledger)))
         };
-        let clouds = BTreeMap::from([
-            (target(PROD), cloud("fake")),
-            (target(BACKUP), cloud("fake")),
-        ]);
+        let clouds = BTreeMap::from([(target(PROD), cloud(prod)), (target(BACKUP), cloud(backup))]);
         let policy = FakePolicy {
             verdict: Mutex::new(Verdict::Allow),
             digest: PolicyDigest("00".repeat(32)),
@@ -277,6 +291,16 @@ impl World {
         found_lease(&row.expect("the lease")).expect("a lease in a lease's row")
     }
 
+    /// What is held in a lane.
+    pub async fn holds(&self, at: &str, name: &str) -> Vec<Hold> {
+        let lane = LaneId {
+            target: target(at),
+            name: name.to_owned(),
+        };
+        let found = self.ledger.lane(&lane, self.now()).await;
+        found.expect("the lane").holds
+    }
+
     /// A request.
     pub async fn request(&self, id: RequestId) -> FoundRequest {
         let books = Books::new(Arc::clone(&self.ledger), SILENCE);
@@ -312,6 +336,16 @@ impl World {
                 "a session outlives what the ledger knew when it was made: {session:?}"
             );
         }
+        for cloud in self.clouds.values() {
+            for working in cloud.working() {
+                let others = cloud.rights_of_others(&working);
+                assert_eq!(
+                    others,
+                    [],
+                    "a credential does what another lease may: {working:?}"
+                );
+            }
+        }
         for working in self.clouds.values().flat_map(|cloud| cloud.working()) {
             let over = leases.iter().find(|lease| {
                 lease.terms().id == working.lease
@@ -332,7 +366,10 @@ impl World {
         }
         for cloud in self.clouds.values() {
             assert_eq!(cloud.working(), Vec::new());
-            assert!(cloud.denies_nothing(), "a deny list outlives its holds");
+            assert!(
+                cloud.is_bare(),
+                "what ends or gives outlives its lease and holds"
+            );
         }
         let due = self.ledger.next_due().await.expect("what is due next");
         assert_eq!(due, None, "something is still due");
@@ -363,7 +400,9 @@ fn target(name: &str) -> TargetName {
     name.parse().expect("a target's name")
 }
 
-pub(crate) fn inventory() -> Inventory {
+/// What the operator of every world has.
+#[must_use]
+pub fn inventory() -> Inventory {
     let resource = |at: &str, native_id: &str, via: &str| Resource {
         target: target(at),
         native_id: native_id.to_owned(),
@@ -379,7 +418,9 @@ pub(crate) fn inventory() -> Inventory {
     Inventory::new(BTreeMap::from(named))
 }
 
-pub(crate) fn catalogue() -> Catalogue {
+/// What may be done with it.
+#[must_use]
+pub fn catalogue() -> Catalogue {
     let meaning = Meaning {
         summary: "write objects".to_owned(),
         tier: Tier::Standard,
@@ -415,7 +456,9 @@ pub fn ask(job: &str, token: &str, key: &str, scopes: &[&str]) -> Ask {
     }
 }
 
-fn ci_job(id: &str) -> Job {
+/// The job of that id.
+#[must_use]
+pub fn ci_job(id: &str) -> Job {
     let workflow = "acme/shop/.github/workflows/deploy.yml@refs/heads/main".to_owned();
     let issuer = "https://ci.example".to_owned();
     Job {

@@ -109,6 +109,7 @@ impl Planner {
             lives: Duration::from_secs(lives.into()),
             settles: self.config.settle(),
             watermarks: true,
+            grants_stay: false,
         }
     }
 

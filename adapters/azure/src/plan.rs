@@ -119,6 +119,7 @@ impl Planner {
             settles: self.config.settle(),
             // What a slot can do it can do by every token that there is for it.
             watermarks: false,
+            grants_stay: true,
         }
     }
 

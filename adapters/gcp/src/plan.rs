@@ -140,6 +140,7 @@ impl Planner {
             settles: config.settle(),
             // A disabled account ends what is issued later, too.
             watermarks: false,
+            grants_stay: true,
         }
     }
 

@@ -166,6 +166,7 @@ impl Elevate for FakeCloud {
             lives: Duration::from_secs(900),
             settles: Duration::ZERO,
             watermarks: true,
+            grants_stay: false,
         }
     }
 

@@ -33,6 +33,8 @@ struct Driven {
     not_before: Timestamp,
     /// When the cloud was last brought to what is due and held.
     passed_at: Option<Timestamp>,
+    /// Since when every pass has found it so, with nothing undone.
+    stands_since: Option<Timestamp>,
     /// The latest watermark that stood in every pass since a moment.
     watermark: Option<(Held, Timestamp)>,
 }
@@ -81,6 +83,7 @@ impl Lanes {
                 failures: 0,
                 not_before: Timestamp::default(),
                 passed_at: None,
+                stands_since: None,
                 watermark: None,
             };
             let known = driven.entry(lane.clone()).or_insert(fresh);
@@ -100,6 +103,7 @@ impl Lanes {
                     .saturating_mul(doubled)
                     .max(after.unwrap_or_default());
                 lane.failures = lane.failures.saturating_add(1);
+                lane.stands_since = None;
                 lane.not_before = now.plus(pause.min(LANE_PAUSE_MAX));
             }
         });
@@ -113,6 +117,8 @@ impl Lanes {
             if let Some(lane) = driven.get_mut(lane) {
                 (lane.failures, lane.not_before) = (0, Timestamp::default());
                 lane.passed_at = Some(now);
+                let stood = lane.stands_since.filter(|since| *since <= now);
+                lane.stands_since = stood.filter(|_| undone.is_empty()).or(Some(now));
                 let stood = lane.watermark.take().filter(|(known, since)| {
                     Some(known) == latest && !undone.contains(known) && *since <= now
                 });
@@ -137,6 +143,12 @@ impl Lanes {
         } else {
             Stands::Settling
         })
+    }
+
+    /// Whether this process has seen for so long that the cloud is as it should be.
+    pub(super) fn stands(&self, lane: &LaneId, long: Duration, now: Timestamp) -> bool {
+        let since = self.with(|driven| driven.get(lane).and_then(|lane| lane.stands_since));
+        since.is_some_and(|since| now >= since.plus(long))
     }
 
     /// Whether the cloud was brought to what is held less than `within` ago. A clock that was set

@@ -6,13 +6,13 @@ use core::time::Duration;
 use super::compaction::{FROM, covered, watermark};
 use super::lanes::Stands;
 use super::{Stumble, fenced};
-use crate::adapter::{Adapter, Epoch, Hand, Pass, Revocations};
+use crate::adapter::{Epoch, Hand, Pass, Reach, Revocations};
 use crate::audit::{Entry, Event};
 use crate::books::{FoundLease, Recorded, Step};
 use crate::evidence::Hold;
 use crate::fault::{Fault, FaultKind};
 use crate::lease::{Ended, Looked, Revoking};
-use crate::ledger::{CommitError, Look};
+use crate::ledger::{CommitError, Look, Transaction};
 use crate::plan::LaneId;
 use crate::time::Timestamp;
 use crate::usecase::Core;
@@ -42,7 +42,9 @@ impl Core {
             .adapters
             .get(&lane.target)
             .ok_or_else(|| Stumble::NoAdapter(lane.clone()))?;
-        let held = self.compacted(lane, epoch, held, adapter.as_ref()).await?;
+        let reach = adapter.reach();
+        let (held, spent) = self.overstayed(lane, epoch, (held, spent), reach).await?;
+        let held = self.compacted(lane, epoch, held, reach).await?;
         let hand = Hand {
             epoch,
             // A mark that is too old would make this hand look outdone.
@@ -60,6 +62,36 @@ impl Core {
         held.is_empty() || self.lanes.passed_within(lane, READ_BACK, now)
     }
 
+    /// Prolongs the holds whose time is over and of which this process has not seen for long enough
+    /// that nothing is left: a lease was written off, a lane was cut while its cloud was away, a
+    /// stranger gave back what was taken. A slot would carry the next lease beside it.
+    async fn overstayed(
+        &self,
+        lane: &LaneId,
+        epoch: Epoch,
+        (mut held, spent): (Vec<Hold>, Vec<Hold>),
+        reach: Reach,
+    ) -> Result<(Vec<Hold>, Vec<Hold>), Stumble> {
+        let now = self.clock.now();
+        if spent.is_empty() || !reach.grants_stay || self.lanes.stands(lane, reach.settles, now) {
+            return Ok((held, spent));
+        }
+        let until = now.plus(reach.settles).plus(READ_BACK);
+        let prolonged = spent.into_iter().map(|hold| Hold { until, ..hold });
+        let prolonged: Vec<Hold> = prolonged.collect();
+        let also = Transaction {
+            holds_placed: prolonged.clone(),
+            ..fenced(lane, epoch)
+        };
+        match self.books.note(also).await {
+            // What must be taken away does not wait for a ledger that cannot be written.
+            Ok(()) | Err(CommitError::Unavailable(_) | CommitError::Unknown(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        held.extend(prolonged);
+        Ok((held, Vec::new()))
+    }
+
     /// Brings a watermark in for many holds, in the ledger first, and lets go of what one covers
     /// that has been in force for long enough.
     async fn compacted(
@@ -67,9 +99,8 @@ impl Core {
         lane: &LaneId,
         epoch: Epoch,
         mut held: Vec<Hold>,
-        adapter: &dyn Adapter,
+        reach: Reach,
     ) -> Result<Vec<Hold>, Stumble> {
-        let reach = adapter.reach();
         if held.len() < FROM || !reach.watermarks {
             return Ok(held);
         }

@@ -5,7 +5,7 @@
 //! later one may. What is remembered here only makes a good guess at one that is free.
 
 use core::time::Duration;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 
 use super::Core;
@@ -15,22 +15,28 @@ use crate::plan::LaneId;
 use crate::refusal::Refusal;
 use crate::time::{SKEW_MAX, Timestamp};
 
-/// When this process last saw each slot in use.
+/// In which order this process last looked at slots.
 #[derive(Debug, Default)]
-pub struct Slots(Mutex<HashMap<LaneId, Timestamp>>);
+pub struct Slots(Mutex<Looks>);
+
+#[derive(Debug, Default)]
+struct Looks {
+    count: u64,
+    last: HashMap<LaneId, u64>,
+}
 
 impl Slots {
-    /// The longest idle first; what was never seen in use comes before everything.
-    fn by_idleness(&self, slots: &[LaneId]) -> Vec<LaneId> {
-        let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut slots = slots.to_vec();
-        slots.sort_by_key(|slot| seen.get(slot).copied());
-        slots
-    }
-
-    fn in_use(&self, slot: &LaneId, at: Timestamp) {
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.insert(slot.clone(), at);
+    /// The slot that was not looked at for longest: it was idle for longest, as far as is known
+    /// here. From now on it counts as looked at, so that whoever asks at the same moment is sent to
+    /// another.
+    fn next(&self, slots: &[LaneId], tried: &BTreeSet<LaneId>) -> Option<LaneId> {
+        let mut looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = slots.iter().filter(|slot| !tried.contains(*slot));
+        let slot = left.min_by_key(|slot| looks.last.get(*slot).copied())?;
+        looks.count = looks.count.saturating_add(1);
+        let count = looks.count;
+        looks.last.insert(slot.clone(), count);
+        Some(slot.clone())
     }
 }
 
@@ -54,17 +60,17 @@ impl Core {
         if slots.is_empty() {
             return Ok(Pick::NotNeeded);
         }
-        let now = self.clock.now();
         let mut frees_at: Option<Timestamp> = None;
-        for slot in self.slots.by_idleness(slots) {
-            // Whether it is free or not: the next to look should not be sent to it.
-            self.slots.in_use(&slot, now);
+        let mut tried = BTreeSet::new();
+        while let Some(slot) = self.slots.next(slots, &tried) {
             let open = self.books.lane(&slot, Timestamp::FAR_FUTURE).await?;
             match frees(&open) {
                 None => return Ok(Pick::Free(slot)),
                 Some(at) => frees_at = Some(frees_at.map_or(at, |first| first.min(at))),
             }
+            tried.insert(slot);
         }
+        let now = self.clock.now();
         Ok(Pick::Exhausted(exhausted(slots, frees_at, now)))
     }
 }

@@ -67,7 +67,7 @@ fn ensure_slots_are_named_well(stage: &dyn Stage, slots: &[LaneId]) -> Held {
     })?;
     let again: BTreeSet<LaneId> = stage
         .adapter()
-        .slots(&[wanted.clone()])
+        .slots(std::slice::from_ref(&wanted))
         .into_iter()
         .collect();
     ensure(again == distinct, || {

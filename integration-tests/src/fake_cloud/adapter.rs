@@ -8,18 +8,19 @@ use jitney_core::adapter::{
     Elevate, Hand, Mark, Page, Pass, Reach, Revocations, Revoke, Stamped, StampedKind,
 };
 use jitney_core::books::Recorded;
-use jitney_core::catalogue::Resource;
+use jitney_core::catalogue::{Resource, Wanted};
 use jitney_core::credential::{Credential, Elevation};
 use jitney_core::evidence::{Evidence, Held, Hold, Revocation};
 use jitney_core::fault::{Fault, FaultKind};
 use jitney_core::guarantee::{Guarantees, Recall};
-use jitney_core::id::{CloudName, LeaseId};
+use jitney_core::id::{CloudName, LeaseId, TargetName};
 use jitney_core::lease::{Active, Elevating, Revoking, Terms};
 use jitney_core::ledger::RowId;
 use jitney_core::plan::{CannotPlan, LaneId, Order, Plan};
 use jitney_core::time::Timestamp;
 
 use super::mishap::{fault, lost};
+use super::{FLOOR, SLOT_SETTLE, SlotVice, Slots, TOKEN_LIFE};
 use super::{FakeCloud, LANDS_WITHIN, MintMishap, RevokeMishap, SESSION_LIFE, SETTLE, Session};
 use super::{State, Style};
 
@@ -32,34 +33,36 @@ impl Elevate for FakeCloud {
         &self.name
     }
 
+    fn slots(&self, wanted: &[Wanted]) -> Vec<LaneId> {
+        let first = wanted.first().map(|it| &it.resource.target);
+        first.map_or_else(Vec::new, |target| self.pool(target))
+    }
+
     fn plan(&self, order: &Order<'_>) -> Result<Plan, CannotPlan> {
-        if order.ttl > SESSION_LIFE {
+        if order.ttl > self.life() {
             return Err(CannotPlan {
                 code: "fake_too_long",
-                told: "the fake cloud's sessions live 900 s".to_owned(),
+                told: "the fake cloud's sessions do not live so long".to_owned(),
                 logged: format!("{} s were asked for", order.ttl.as_secs()),
             });
         }
-        let via = order.wanted.first().and_then(|it| it.resource.via.clone());
+        let (lane, lane_capacity) = self.lane_of(order)?;
         Ok(Plan {
-            lane: LaneId {
-                target: order.target.clone(),
-                name: via.unwrap_or_else(|| "main".to_owned()),
-            },
-            lane_capacity: self.lock().lane_capacity,
+            lane,
+            lane_capacity,
             terms: serde_json::Value::Null,
             summary: Vec::new(),
             answers_within_seconds: 0,
             lands_within_seconds: whole_seconds(LANDS_WITHIN),
-            lives_seconds: whole_seconds(SESSION_LIFE),
+            lives_seconds: whole_seconds(self.life()),
             derived_seconds: 0,
             guarantees: Guarantees {
                 ttl_seconds_min: 1,
-                ttl_seconds_max: whole_seconds(SESSION_LIFE),
+                ttl_seconds_max: whole_seconds(self.life()),
                 recall: Recall::Severs {
-                    within_seconds: whole_seconds(SETTLE),
+                    within_seconds: whole_seconds(self.severs_within()),
                 },
-                ends_by_itself: true,
+                ends_by_itself: self.style != Style::Slots,
                 because: Vec::new(),
             },
         })
@@ -70,33 +73,99 @@ impl Elevate for FakeCloud {
             target: resource.target.clone(),
             name: resource.via.clone().unwrap_or_else(|| "main".to_owned()),
         };
-        resources.iter().map(lane).collect()
+        match self.style {
+            Style::Denies | Style::Deletes => resources.iter().map(lane).collect(),
+            Style::Slots => {
+                let targets = resources.iter().map(|resource| &resource.target);
+                targets.flat_map(|target| self.pool(target)).collect()
+            }
+        }
     }
 
     fn reach(&self) -> Reach {
         Reach {
             issues_within: LANDS_WITHIN,
-            lives: SESSION_LIFE,
-            settles: SETTLE,
+            lives: self.life(),
+            settles: match self.style {
+                Style::Denies | Style::Deletes => SETTLE,
+                Style::Slots => SLOT_SETTLE,
+            },
             watermarks: self.style == Style::Denies,
+            grants_stay: self.style == Style::Slots,
         }
     }
 
     async fn elevate(&self, intent: &Recorded<Elevating>) -> Result<Elevation, Fault> {
-        self.mint(intent.terms()).await
+        let terms = intent.terms();
+        self.mint(terms, terms.answer_by, Some(intent.mark())).await
     }
 
     async fn renew(&self, lease: &Recorded<Active>) -> Result<Elevation, Fault> {
-        self.mint(lease.terms()).await
+        self.mint(lease.terms(), lease.answer_by(), None).await
     }
 }
 
 impl FakeCloud {
-    async fn mint(&self, terms: &Terms) -> Result<Elevation, Fault> {
+    fn pool(&self, target: &TargetName) -> Vec<LaneId> {
+        let slot = |number| LaneId {
+            target: target.clone(),
+            name: format!("slot-{number:02}"),
+        };
+        match self.style {
+            Style::Denies | Style::Deletes => Vec::new(),
+            Style::Slots => (0..self.lock().slots.pool).map(slot).collect(),
+        }
+    }
+
+    /// The lane of what is ordered, and how much room it has.
+    fn lane_of(&self, order: &Order<'_>) -> Result<(LaneId, u32), CannotPlan> {
+        let via = order.wanted.first().and_then(|it| it.resource.via.clone());
+        let shared = || LaneId {
+            target: order.target.clone(),
+            name: via.unwrap_or_else(|| "main".to_owned()),
+        };
+        if self.style != Style::Slots {
+            return Ok((shared(), self.lock().lane_capacity));
+        }
+        let pool = self.pool(order.target);
+        let slot = order.slot.filter(|slot| pool.contains(slot));
+        let slot = slot.ok_or_else(|| CannotPlan {
+            code: "fake_no_slot",
+            told: "no identity is there to carry it".to_owned(),
+            logged: format!("{:?} is not one of the pool", order.slot),
+        })?;
+        let has_room = self.lock().slots.has(SlotVice::HasRoomForTwo);
+        Ok((slot.clone(), if has_room { 2 } else { 1 }))
+    }
+
+    const fn life(&self) -> Duration {
+        match self.style {
+            Style::Denies | Style::Deletes => SESSION_LIFE,
+            Style::Slots => TOKEN_LIFE,
+        }
+    }
+
+    const fn severs_within(&self) -> Duration {
+        match self.style {
+            Style::Denies | Style::Deletes => SETTLE,
+            Style::Slots => FLOOR.saturating_add(SLOT_SETTLE),
+        }
+    }
+
+    /// Makes a session. With a mark, a right is given to its identity first.
+    async fn mint(
+        &self,
+        terms: &Terms,
+        answer_by: Timestamp,
+        gives: Option<Mark>,
+    ) -> Result<Elevation, Fault> {
         let covered_until = self.covered_until(terms.id).await;
         let now = self.clock.now();
         let mut state = self.lock();
         state.mint_calls += 1;
+        if self.style == Style::Slots {
+            may_give(&state.slots, terms, answer_by, gives, now)?;
+        }
         let mishap = (!state.mints.is_empty()).then(|| state.mints.remove(0));
         let (after, longer) = match mishap {
             Some(MintMishap::Retryable) => {
@@ -117,10 +186,13 @@ impl FakeCloud {
             lane: terms.plan.lane.clone(),
             lease: terms.id,
             minted_at: now.plus(after),
-            expires_at: now.plus(after).plus(SESSION_LIFE).plus(longer),
+            expires_at: now.plus(after).plus(self.life()).plus(longer),
             covered_until,
         };
         state.books.mint(session.clone());
+        if let Some(mark) = gives.filter(|_| self.style == Style::Slots) {
+            state.slots.give(terms, mark, session.minted_at);
+        }
         match mishap {
             Some(MintMishap::LostAfter | MintMishap::LandsLater(_)) => Err(lost()),
             _ => Ok(Elevation {
@@ -166,6 +238,10 @@ impl Revoke for FakeCloud {
             let kind = FaultKind::Retryable { after: Some(after) };
             return Err(fault(kind, "fake_throttled"));
         }
+        if self.style == Style::Slots {
+            let pass = state.slots.pass((lane, hand), due, holds, now);
+            return after(mishap, pass);
+        }
         let mut pass = Pass {
             mark_seen: state.books.mark(lane),
             superseded_by: state.books.take_pen(lane, hand.epoch).err(),
@@ -177,16 +253,25 @@ impl Revoke for FakeCloud {
         }
         pass.leases = match self.style {
             Style::Denies => deny(&mut state, (lane, hand), due, holds, now),
-            Style::Deletes => delete(&mut state, due, now),
+            Style::Deletes | Style::Slots => delete(&mut state, due, now),
         };
-        match mishap {
-            Some(RevokeMishap::LostAfter) => Err(lost()),
-            Some(RevokeMishap::SaysNothing) => Ok(Pass::default()),
-            Some(RevokeMishap::Throttled(_) | RevokeMishap::ClockDisagrees) | None => Ok(pass),
-        }
+        after(mishap, pass)
     }
 
     async fn sweep(&self, _after: Option<String>) -> Result<Page, Fault> {
+        if self.style == Style::Slots {
+            let found = self.given().into_iter().map(|right| Stamped {
+                native: format!("{} on {}", right.handle, right.slot),
+                lane: right.slot,
+                held: Held::Grant(right.handle),
+                mark: Some(right.mark),
+                kind: StampedKind::Grant,
+            });
+            return Ok(Page {
+                found: found.collect(),
+                next: None,
+            });
+        }
         let stamped = |(lane, held, mark): (LaneId, Held, Option<Mark>)| Stamped {
             native: format!("{held} in {lane}"),
             lane,
@@ -204,6 +289,33 @@ impl Revoke for FakeCloud {
                 .collect(),
             next: None,
         })
+    }
+}
+
+/// Whether a slot's identity may be given something, or a credential be made for it.
+fn may_give(
+    slots: &Slots,
+    terms: &Terms,
+    answer_by: Timestamp,
+    gives: Option<Mark>,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    if now >= answer_by {
+        let kind = FaultKind::Retryable { after: None };
+        return Err(fault(kind, "fake_too_late"));
+    }
+    if gives.is_some() && slots.is_in_use(&terms.plan.lane, now) {
+        return Err(fault(FaultKind::Permanent, "fake_slot_in_use"));
+    }
+    Ok(())
+}
+
+/// What a pass comes to when this goes wrong.
+fn after(mishap: Option<RevokeMishap>, pass: Pass) -> Result<Pass, Fault> {
+    match mishap {
+        Some(RevokeMishap::LostAfter) => Err(lost()),
+        Some(RevokeMishap::SaysNothing) => Ok(Pass::default()),
+        Some(RevokeMishap::Throttled(_) | RevokeMishap::ClockDisagrees) | None => Ok(pass),
     }
 }
 

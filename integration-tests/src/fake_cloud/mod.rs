@@ -6,7 +6,11 @@
 //! revoke ─────────► CloudBooks: a deny list per lane, its epoch ┘
 //! ```
 //!
-//! It is no adapter of a real cloud, and no laws are measured with it. It is there so that core's
+//! In [`Style::Slots`] it gives rights to identities instead: a credential does what its identity
+//! may do when it is used, whichever lease the right was given for.
+//!
+//! It is no adapter of a real cloud. Where laws are measured with it, it is the laws that are
+//! judged. It is there so that core's
 //! use cases and reconciler can be judged by what a cloud would still let somebody do. At every
 //! mint it asks the ledger, past the broker, what is recorded at that moment: that is how the
 //! first promise is checked.
@@ -14,6 +18,8 @@
 mod adapter;
 mod books;
 mod mishap;
+mod slot_adapter;
+mod slots;
 
 use core::time::Duration;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,10 +28,13 @@ use jitney_core::evidence::Held;
 use jitney_core::id::CloudName;
 use jitney_core::ledger::Ledger;
 use jitney_core::plan::LaneId;
-use jitney_core::time::Clock;
+use jitney_core::time::{Clock, Timestamp};
 
 pub use books::{CloudBooks, Session};
 pub use mishap::{MintMishap, RevokeMishap};
+pub use slot_adapter::SlotVice;
+use slot_adapter::Slots;
+pub use slots::{FLOOR, Given, SLOT_LAG, SLOT_SETTLE, TOKEN_LIFE, UNSEEN};
 
 /// How long a session lives.
 pub const SESSION_LIFE: Duration = Duration::from_secs(900);
@@ -46,7 +55,12 @@ pub enum Style {
     Denies,
     /// Deleting the grant, which does nothing about one that lands later.
     Deletes,
+    /// Taking a right from an identity, whose credentials stay alive.
+    Slots,
 }
+
+/// How many slots a target has, unless told otherwise.
+pub const POOL: u32 = 3;
 
 /// The fake cloud of one target.
 pub struct FakeCloud {
@@ -64,8 +78,16 @@ struct State {
     revokes: Vec<RevokeMishap>,
     revoking_is_down: bool,
     lane_capacity: u32,
+    slots: Slots,
     mint_calls: u32,
     revoke_calls: u32,
+}
+
+impl State {
+    fn allows(&self, style: Style, session: &Session, now: Timestamp) -> bool {
+        let gives = || self.slots.books.in_force(&session.lane, now).count() > 0;
+        self.books.allows(&session.credential, now) && (style != Style::Slots || gives())
+    }
 }
 
 impl FakeCloud {
@@ -83,6 +105,7 @@ impl FakeCloud {
             revokes: Vec::new(),
             revoking_is_down: false,
             lane_capacity: LANE_CAPACITY,
+            slots: Slots::pool_of(POOL),
             mint_calls: 0,
             revoke_calls: 0,
         };
@@ -98,7 +121,40 @@ impl FakeCloud {
     /// Whether the cloud would let somebody with this credential do something now.
     #[must_use]
     pub fn would_allow(&self, credential: &str) -> bool {
-        self.lock().books.allows(credential, self.clock.now())
+        let is_it = |session: &Session| session.credential == credential;
+        self.working().iter().any(is_it)
+    }
+
+    /// Whether the cloud would let somebody with this credential do something to a resource now.
+    /// Only where rights are given to identities does it know of resources.
+    #[must_use]
+    pub fn would_allow_on(&self, credential: &str, resource: &str) -> bool {
+        let works = self.working().into_iter();
+        let mut works = works.filter(|session| session.credential == credential);
+        let (state, now) = (self.lock(), self.clock.now());
+        works.any(|session| {
+            let mut rights = state.slots.books.in_force(&session.lane, now);
+            rights.any(|right| right.resource == resource)
+        })
+    }
+
+    /// The rights that a session's identity has because of other leases.
+    #[must_use]
+    pub fn rights_of_others(&self, session: &Session) -> Vec<Given> {
+        let state = self.lock();
+        state.slots.books.of_others(session, self.clock.now())
+    }
+
+    /// The rights that a listing of the cloud shows.
+    #[must_use]
+    pub fn given(&self) -> Vec<Given> {
+        let state = self.lock();
+        state
+            .slots
+            .books
+            .listed(self.clock.now())
+            .cloned()
+            .collect()
     }
 
     /// Every session it ever made, also those that have yet to land.
@@ -112,7 +168,7 @@ impl FakeCloud {
     pub fn working(&self) -> Vec<Session> {
         let now = self.clock.now();
         let state = self.lock();
-        let works = |session: &&Session| state.books.allows(&session.credential, now);
+        let works = |session: &&Session| state.allows(self.style, session, now);
         state
             .books
             .sessions()
@@ -128,10 +184,11 @@ impl FakeCloud {
         self.lock().books.denied(lane)
     }
 
-    /// Whether no lane denies anything.
+    /// Whether nothing of ours is left in the cloud: no lane denies anything, and no slot has a
+    /// right.
     #[must_use]
-    pub fn denies_nothing(&self) -> bool {
-        self.lock().books.denies_nothing()
+    pub fn is_bare(&self) -> bool {
+        self.given().is_empty() && self.lock().books.denies_nothing()
     }
 
     /// How often it was asked to mint.
@@ -169,6 +226,27 @@ impl FakeCloud {
     /// A stranger, who knows nothing of us, empties a deny list.
     pub fn stranger_empties(&self, lane: &LaneId) {
         self.lock().books.empty(lane);
+    }
+
+    /// How many slots there are to choose from.
+    pub fn set_pool(&self, slots: u32) {
+        self.lock().slots.pool = slots;
+    }
+
+    /// How long a right cannot be taken away after it was given.
+    pub fn set_floor(&self, floor: Duration) {
+        self.lock().slots.books.floor = floor;
+    }
+
+    /// Gives the adapter a vice.
+    pub fn set_vice(&self, vice: SlotVice) {
+        self.lock().slots.vice = Some(vice);
+    }
+
+    /// A stranger gives a slot back what was last taken from it.
+    pub fn stranger_gives_back(&self, slot: &LaneId) {
+        let now = self.clock.now();
+        self.lock().slots.books.give_back(slot, now);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

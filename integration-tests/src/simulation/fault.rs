@@ -49,11 +49,15 @@ pub enum Fault {
     Silence,
     /// The policy no longer allows what it did.
     PolicyDenies,
+    /// What was given is said not to exist by the cloud that gave it.
+    Unseen,
+    /// What was given cannot be taken away yet.
+    Floor,
 }
 
 impl Fault {
     /// Every kind.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::Crash,
         Self::Pause,
         Self::ClockJump,
@@ -77,6 +81,8 @@ impl Fault {
         Self::HangUp,
         Self::Silence,
         Self::PolicyDenies,
+        Self::Unseen,
+        Self::Floor,
     ];
 
     /// In words, for a table and a trace.
@@ -106,6 +112,8 @@ impl Fault {
             Self::HangUp => "client hangs up",
             Self::Silence => "job falls silent",
             Self::PolicyDenies => "policy denies",
+            Self::Unseen => "grant not seen yet",
+            Self::Floor => "grant stays for now",
         }
     }
 
@@ -158,6 +166,8 @@ impl Fault {
             Self::Silence => (120, 30),
             Self::CloudDown | Self::Undone | Self::ClockJump => (3, 1),
             Self::Restored => (12, 4),
+            // These strike by themselves, where a cloud is so.
+            Self::Unseen | Self::Floor => (0, 0),
         }
     }
 }

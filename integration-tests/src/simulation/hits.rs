@@ -72,6 +72,9 @@ pub fn impossible(fault: Fault, state: &str) -> Option<&'static str> {
         (F::PolicyDenies, "elevating" | "revoking" | "ended") => {
             Some("the policy is asked again when a lease is renewed")
         }
+        (F::Unseen | F::Floor, "elevating" | "active") => {
+            Some("nothing is to be taken away from a lease that is not over")
+        }
         (F::Undone, "elevating" | "active") => Some("nothing is written yet that could be undone"),
         _ => None,
     }

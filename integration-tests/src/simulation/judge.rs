@@ -1,6 +1,5 @@
 //! What must be true of every world in the end, whatever happened in it.
 
-use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -11,14 +10,11 @@ use jitney_core::lease::Outcome;
 use jitney_core::ledger::{Row, RowId};
 use jitney_core::time::Timestamp;
 
-use super::cloud::{Cloud, Estate, LAG_MAX, Session};
+use super::cloud::{Cloud, Estate, Session};
 use super::executor::Rest;
 use super::ledger::Tables;
 use super::process::Scene;
 use super::world::told;
-
-/// How soon what a stranger undid is in force again: lanes are read back every minute.
-const REPAIRED_WITHIN: Duration = Duration::from_secs(600);
 
 /// Whether nothing is open or held, and no order is still to be carried out.
 #[must_use]
@@ -36,12 +32,14 @@ pub fn judge(scene: &Scene, clouds: &BTreeMap<TargetName, Arc<Cloud>>, rest: Res
     for cloud in clouds.values() {
         // What a stranger undid is repaired, at the latest when nothing goes wrong any more.
         let calm_from = scene.weather.calm_from().max(cloud.down_until());
-        let excused_until = calm_from.plus(REPAIRED_WITHIN);
+        let excused_until = calm_from.plus(cloud.style.repaired_within());
         cloud.look(|estate| {
             for session in estate.sessions() {
+                is_of_one_lease(scene, estate, session);
                 match scene.notary.went_back() {
                     Some((restored_at, recovered_at)) if session.asked_at < restored_at => {
-                        is_cut(scene, (estate, excused_until), session, recovered_at);
+                        let cut_by = recovered_at.map(|at| at.plus(cloud.style.lag_max()));
+                        is_cut(scene, (estate, excused_until), session, cut_by);
                     }
                     _ => {
                         is_recorded(scene, &tables, session);
@@ -100,15 +98,31 @@ fn is_left_behind(
     }
 }
 
+/// What a job kept gains nothing by a later lease on its slot, and what is fresh meets nothing of an
+/// earlier one.
+fn is_of_one_lease(scene: &Scene, estate: &Estate, session: &Session) {
+    let restored_at = scene.notary.went_back().map(|(at, _)| at);
+    if let Some((at, other)) = estate.does_anothers(session, restored_at) {
+        let (name, other) = (
+            scene.notary.name_of(session.lease),
+            scene.notary.name_of(other),
+        );
+        let slot = &session.lane;
+        let how = format!("a session of {name} on `{slot}` does at {at} what {other} may");
+        scene
+            .notary
+            .object("no credential does what another lease may", how);
+    }
+}
+
 /// What was asked for before the ledger went back in time may be forgotten. Once a recovery is
 /// done, it is ended whether it is or not.
 fn is_cut(
     scene: &Scene,
     (estate, excused_until): (&Estate, Timestamp),
     session: &Session,
-    recovered_at: Option<Timestamp>,
+    cut_by: Option<Timestamp>,
 ) {
-    let cut_by = recovered_at.map(|at| at.plus(LAG_MAX));
     let works_at = cut_by.and_then(|at| estate.works_after(session, at, excused_until));
     if let Some(works_at) = works_at {
         let name = scene.notary.name_of(session.lease);

@@ -145,7 +145,7 @@ impl World {
                 weather,
                 notary: Notary::default(),
             }),
-            clouds: BTreeMap::from([cloud(PROD, Style::Denies), cloud(BACKUP, Style::Deletes)]),
+            clouds: BTreeMap::from([cloud(PROD, Style::Denies), cloud(BACKUP, other_style(dice))]),
             policy: Arc::default(),
             archive: Arc::default(),
             mutant,
@@ -237,6 +237,15 @@ impl World {
                 }
             }
         });
+    }
+}
+
+/// How the cloud takes back that has no lists.
+fn other_style(world: Dice) -> Style {
+    if world.named("style").one_in(2) {
+        Style::Deletes
+    } else {
+        Style::Slots
     }
 }
 

@@ -84,6 +84,20 @@ async fn a_crash_at_any_call_keeps_both_promises_where_grants_are_deleted() {
     crash_everywhere(Style::Deletes).await;
 }
 
+/// A quarantine is an hour of looks, so every third call must do.
+#[tokio::test]
+async fn a_crash_at_any_call_keeps_both_promises_where_identities_are_given_rights() {
+    let calls = calls_of_a_life(Style::Slots).await;
+    for at in (0..calls).step_by(3) {
+        let moment = if at % 2 == 0 {
+            Moment::After
+        } else {
+            Moment::Before
+        };
+        dies(Style::Slots, &[Fuse::new(at, moment)]).await;
+    }
+}
+
 #[tokio::test]
 async fn a_crash_while_recovering_from_a_crash_keeps_both_promises() {
     let calls = calls_of_a_life(Style::Denies).await;

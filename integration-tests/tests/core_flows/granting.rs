@@ -50,7 +50,7 @@ async fn a_lease_works_until_it_is_released_and_what_it_needs_afterwards_goes_to
     assert!(until >= cloud.sessions()[0].expires_at);
     world.clock.set(until);
     world.turn(&core).await;
-    assert!(cloud.denies_nothing());
+    assert!(cloud.is_bare());
     world.must_be_over(&core).await;
     assert_eq!(
         events(&world).await,

@@ -13,6 +13,7 @@ mod crashes;
 mod ends;
 mod granting;
 mod hands;
+mod laws_of_slots;
 mod ledger_faults;
 mod orders;
 mod outage;
@@ -24,6 +25,8 @@ mod repeats;
 mod revoking;
 mod room;
 mod silence;
+mod slots;
+mod slots_recovering;
 mod sweeping;
 
 use core::time::Duration;

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use jitney_core::adapter::{Adapter, Elevate, Epoch, Hand, Page, Pass, Reach, Revoke};
 use jitney_core::audit::Frontier;
 use jitney_core::books::Recorded;
-use jitney_core::catalogue::Resource;
+use jitney_core::catalogue::{Resource, Wanted};
 use jitney_core::credential::Elevation;
 use jitney_core::evidence::Hold;
 use jitney_core::fault::Fault;
@@ -224,6 +224,10 @@ struct WrappedCloud {
 impl Elevate for WrappedCloud {
     fn cloud(&self) -> &CloudName {
         self.inner.cloud()
+    }
+
+    fn slots(&self, wanted: &[Wanted]) -> Vec<LaneId> {
+        self.inner.slots(wanted)
     }
 
     fn plan(&self, order: &Order<'_>) -> Result<Plan, CannotPlan> {

@@ -21,7 +21,7 @@ use tempfile::TempDir;
 use crate::ports::{Around, ledger_with};
 use crate::{refused, seconds, submit, world};
 
-fn signed() -> Signed {
+pub fn signed() -> Signed {
     Signed {
         person: "ada@example.org".to_owned(),
         reason: "the disk was restored from last night".to_owned(),
@@ -29,7 +29,7 @@ fn signed() -> Signed {
 }
 
 /// A copy of the ledger as it is now, while nobody writes.
-fn backup(folder: &Path) -> TempDir {
+pub fn backup(folder: &Path) -> TempDir {
     let copy = TempDir::new().unwrap();
     for file in std::fs::read_dir(folder).unwrap() {
         let file = file.unwrap();
@@ -42,7 +42,7 @@ fn backup(folder: &Path) -> TempDir {
     copy
 }
 
-fn restored(world: &World, copy: &TempDir, hand: &str) -> (Core, Arc<dyn Ledger>) {
+pub fn restored(world: &World, copy: &TempDir, hand: &str) -> (Core, Arc<dyn Ledger>) {
     let options = SqliteOptions::at(copy.path().join("ledger.db"));
     let ledger: Arc<dyn Ledger> = Arc::new(SqliteLedger::open(&options).unwrap());
     let adapters = world.clouds.iter().map(|(name, cloud)| {
@@ -64,7 +64,7 @@ async fn ended(world: &World, core: &Core, job: &str) -> (LeaseId, String) {
 }
 
 /// One turn of a broker on the restored ledger. The world's own ledger is the lost one.
-async fn turn(world: &World, core: &Core) {
+pub async fn turn(world: &World, core: &Core) {
     core.turn(world.now(), 16).await;
 }
 

@@ -58,7 +58,7 @@ async fn a_cloud_that_is_down_for_a_day_is_asked_for_a_day() {
         world.clock.pass(pause);
     }
     assert!(last >= 24 * 60, "{last} attempts in a day");
-    assert!(world.cloud(PROD).denies_nothing());
+    assert!(world.cloud(PROD).is_bare());
     world.cloud(PROD).set_revoking_down(false);
     world.live(&core, PAUSE_MAX).await;
     assert_eq!(world.lease(lease).await.state(), "ended");

@@ -114,7 +114,7 @@ async fn what_a_stranger_undid_is_put_back_within_a_minute() {
         )
     };
     world.cloud(PROD).stranger_empties(&lane);
-    assert!(world.cloud(PROD).denies_nothing());
+    assert!(world.cloud(PROD).is_bare());
     // Nothing is due but the look itself.
     let next = world.ledger.next_due().await.unwrap().unwrap();
     assert!(next <= world.now().plus(seconds(60)), "{next}");

@@ -17,3 +17,4 @@ mod opening;
 mod proxy;
 mod questions;
 mod sample;
+mod slots;

@@ -27,6 +27,11 @@ pub trait Bend: Send + Sync {
         None
     }
 
+    /// Whether the holds of a lane are hidden from who asks what is in it at that time.
+    fn hides_holds(&self, _lane: &LaneId, _at: Timestamp) -> bool {
+        false
+    }
+
     /// Changes a lease that is read. False hides it.
     fn read(&self, _row: &mut Row) -> bool {
         true
@@ -126,7 +131,10 @@ impl Ledger for BentLedger {
     }
 
     async fn lane(&self, lane: &LaneId, now: Timestamp) -> Result<LaneRows, CannotRead> {
-        let found = self.real.lane(lane, now).await?;
+        let mut found = self.real.lane(lane, now).await?;
+        if self.bend.hides_holds(lane, now) {
+            found.holds.clear();
+        }
         Ok(LaneRows {
             rows: self.rows(found.rows),
             ..found

@@ -14,5 +14,6 @@
 
 mod bent;
 mod mutants;
+mod slot_mutants;
 mod tools;
 mod worlds;

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use jitney_core::adapter::{Adapter, Elevate, Epoch, Hand, Page, Pass, Reach, Revoke};
 use jitney_core::audit::Event;
 use jitney_core::books::Recorded;
-use jitney_core::catalogue::Resource;
+use jitney_core::catalogue::{Resource, Wanted};
 use jitney_core::credential::Elevation;
 use jitney_core::evidence::{Evidence, Hold, Revocation};
 use jitney_core::fault::Fault;
@@ -31,14 +31,14 @@ use crate::bent::{Bend, BentLedger, read_number, rewrite};
 const WORLDS_MAX: u64 = 400;
 
 const RECORDED: &str = "every grant in a cloud has an intent in the ledger, recorded first";
-const NOTHING_LEFT: &str = "no ended lease has a grant left behind it";
+pub const NOTHING_LEFT: &str = "no ended lease has a grant left behind it";
 const ENDS: &str = "what is to end ends, however long it takes";
 const OWNED: &str = "only the hand that owns a lane ends what is in it";
 const HANDED_OUT: &str = "no credential leaves before its lease is durably active";
 const TOLD: &str = "the audit log tells what the ledger holds";
 
 /// That a mutant breaks one of `rules` in some world, before any other.
-fn caught(mutant: impl Mutant + 'static, rules: &[&str]) {
+pub fn caught(mutant: impl Mutant + 'static, rules: &[&str]) {
     let mutant: Arc<dyn Mutant> = Arc::new(mutant);
     for seed in 1..=WORLDS_MAX {
         let outcome = play(&Script::of(seed), Arc::clone(&mutant));
@@ -64,7 +64,7 @@ impl<B: Bend + 'static> Mutant for Bending<B> {
     }
 }
 
-fn bending<B: Bend + 'static>(bend: B) -> Bending<B> {
+pub fn bending<B: Bend + 'static>(bend: B) -> Bending<B> {
     Bending(Arc::new(bend))
 }
 
@@ -275,19 +275,23 @@ fn a_deny_that_has_not_settled_is_caught() {
     caught(DoesNotWait, &[NOTHING_LEFT]);
 }
 
-type BendFound = dyn Fn(&Revoking, Revocation) -> Revocation + Send + Sync;
+pub type BendFound = dyn Fn(&Revoking, Revocation) -> Revocation + Send + Sync;
 
 /// An adapter that bends which hand it writes as, and what it found.
-struct BentAdapter {
-    real: Arc<dyn Adapter>,
-    epoch: Box<dyn Fn(Epoch) -> Epoch + Send + Sync>,
-    found: Box<BendFound>,
+pub struct BentAdapter {
+    pub real: Arc<dyn Adapter>,
+    pub epoch: Box<dyn Fn(Epoch) -> Epoch + Send + Sync>,
+    pub found: Box<BendFound>,
 }
 
 #[async_trait]
 impl Elevate for BentAdapter {
     fn cloud(&self) -> &CloudName {
         self.real.cloud()
+    }
+
+    fn slots(&self, wanted: &[Wanted]) -> Vec<LaneId> {
+        self.real.slots(wanted)
     }
 
     fn plan(&self, order: &Order<'_>) -> Result<Plan, CannotPlan> {

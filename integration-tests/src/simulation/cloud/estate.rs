@@ -11,6 +11,8 @@ use jitney_core::id::LeaseId;
 use jitney_core::plan::LaneId;
 use jitney_core::time::Timestamp;
 
+use super::{Rights, Style};
+
 /// A session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
@@ -105,9 +107,21 @@ impl Listed {
 pub struct Estate {
     sessions: Vec<Session>,
     lists: BTreeMap<LaneId, BTreeMap<ListName, Listed>>,
+    /// Where rights are given to identities.
+    pub(super) rights: Rights,
+    gives_rights: bool,
 }
 
 impl Estate {
+    /// An empty estate, in which sessions do what their identities may, or what they were made for.
+    #[must_use]
+    pub fn of(style: Style) -> Self {
+        Self {
+            gives_rights: style == Style::Slots,
+            ..Self::default()
+        }
+    }
+
     /// Every session there ever was.
     #[must_use]
     pub fn sessions(&self) -> &[Session] {
@@ -127,15 +141,30 @@ impl Estate {
         let lists = self.lists_of(&session.lane);
         let versions = lists.flat_map(|list| &list.versions);
         let changes = versions.map(|version| version.in_force_at);
-        let moments = changes.chain([excused_until]).filter(|it| *it > from);
+        let given = self.rights.moments(&session.lane);
+        let moments = changes
+            .chain(given)
+            .chain([excused_until])
+            .filter(|it| *it > from);
         let mut moments: BTreeSet<Timestamp> = moments.collect();
         moments.insert(from);
         let works = |now: &Timestamp| {
             let is_freed = |list: &Listed| list.frees(session, *now);
             let excused = *now < excused_until && self.lists_of(&session.lane).any(is_freed);
-            self.allows(session, *now) && !excused
+            let gives = || self.rights.gives(&session.lane, *now, excused_until);
+            self.allows(session, *now) && !excused && (!self.gives_rights || gives())
         };
         moments.into_iter().find(works)
+    }
+
+    /// The first moment at which a session does what another lease may, and that lease.
+    #[must_use]
+    pub fn does_anothers(
+        &self,
+        session: &Session,
+        restored_at: Option<Timestamp>,
+    ) -> Option<(Timestamp, LeaseId)> {
+        self.rights.of_another(session, restored_at)
     }
 
     fn allows(&self, session: &Session, now: Timestamp) -> bool {

@@ -8,11 +8,20 @@ use jitney_core::ledger::{Row, RowId};
 use jitney_core::time::{Clock as _, Timestamp};
 
 use super::port::{CloudPort, believed};
-use super::{Cloud, Session};
+use super::{Cloud, Session, Style};
 use crate::simulation::fault::Call;
 
 /// The field of a credential that names its session.
 pub const SESSION: &str = "session";
+
+/// Whether a lease is given something for the first time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// It is elevated.
+    First,
+    /// It is renewed.
+    Again,
+}
 
 impl CloudPort {
     /// Makes one call that gives, if it can be signed by `answer_by`.
@@ -21,8 +30,12 @@ impl CloudPort {
         terms: &Terms,
         answer_by: Timestamp,
         mark: Mark,
+        turn: Turn,
     ) -> Result<Elevation, Believed> {
         self.process.step().await;
+        if self.cloud.style == Style::Slots && turn == Turn::First {
+            self.ensure_at_rest(terms, mark).await?;
+        }
         let row = self.row_of(terms);
         let state = row.as_ref().map_or("", |row| row.state.as_str());
         let fate = self.fate(Call::Mint, &[state])?;
@@ -50,7 +63,10 @@ impl CloudPort {
             .tell(|| format!("asks {} for a session of {name}", self.cloud.target));
         let trace = self.process.scene().trace.clone();
         let mint = move |cloud: &Cloud| {
-            let minted = cloud.mint(order, signed_at);
+            let minted = match turn {
+                Turn::First => cloud.grant(order, signed_at),
+                Turn::Again => cloud.mint(order, signed_at),
+            };
             trace.tell(|| {
                 let what = if minted.is_some() { "makes" } else { "refuses" };
                 format!("{}: {what} a session of {name}", cloud.target)

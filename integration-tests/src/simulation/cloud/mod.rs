@@ -8,10 +8,12 @@
 //! a session worked at some moment follows from the estate's past and from nothing that anybody
 //! says.
 
+mod clearing;
 mod estate;
 mod giving;
 mod lists;
 mod port;
+mod slots;
 mod taking;
 
 use core::time::Duration;
@@ -28,6 +30,8 @@ use jitney_core::time::Timestamp;
 
 pub use estate::{Estate, Session};
 pub use port::CloudPort;
+use slots::{Cleared, TOKEN_LIFE};
+pub use slots::{Right, Rights, SLOT_LAG_MAX};
 
 use super::dice::Dice;
 use super::executor::{Stage, lock};
@@ -53,6 +57,38 @@ pub enum Style {
     Denies,
     /// The grant is deleted. One that lands later is there again.
     Deletes,
+    /// A right is taken from an identity of ours, whose sessions live on. For minutes after it was
+    /// given it cannot be taken, and for minutes after it was taken it works.
+    Slots,
+}
+
+impl Style {
+    /// How long a session lives.
+    #[must_use]
+    pub const fn life(self) -> Duration {
+        match self {
+            Self::Denies | Self::Deletes => SESSION_LIFE,
+            Self::Slots => TOKEN_LIFE,
+        }
+    }
+
+    /// The longest until a change is in force.
+    #[must_use]
+    pub const fn lag_max(self) -> Duration {
+        match self {
+            Self::Denies | Self::Deletes => LAG_MAX,
+            Self::Slots => SLOT_LAG_MAX,
+        }
+    }
+
+    /// How soon what a stranger undid is done again and in force: lanes are read back every minute.
+    #[must_use]
+    pub const fn repaired_within(self) -> Duration {
+        match self {
+            Self::Denies | Self::Deletes => Duration::from_secs(600),
+            Self::Slots => Duration::from_secs(1_800),
+        }
+    }
 }
 
 /// The cloud of one target.
@@ -66,7 +102,6 @@ pub struct Cloud {
     state: Mutex<State>,
 }
 
-#[derive(Default)]
 struct State {
     estate: Estate,
     down_until: Timestamp,
@@ -82,7 +117,11 @@ impl Cloud {
             style,
             stage,
             dice,
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                estate: Estate::of(style),
+                down_until: Timestamp::default(),
+                changes: 0,
+            }),
         }
     }
 
@@ -108,10 +147,16 @@ impl Cloud {
         self.stage.now() < self.lock().down_until
     }
 
-    /// A stranger, who knows nothing of us, empties every list. Gives what was undone.
+    /// A stranger, who knows nothing of us, empties every list, or gives back what was taken. Gives
+    /// what was undone.
     pub fn stranger(&self) -> Denied {
-        let in_force_at = self.stage.now().plus(self.lag());
-        self.lock().estate.empty_lists(in_force_at)
+        let now = self.stage.now();
+        let in_force_at = now.plus(self.lag());
+        let mut state = self.lock();
+        match self.style {
+            Style::Denies | Style::Deletes => state.estate.empty_lists(in_force_at),
+            Style::Slots => state.estate.rights.give_back(now),
+        }
     }
 
     /// How long the next change takes to be in force.
@@ -119,7 +164,7 @@ impl Cloud {
         let mut state = self.lock();
         state.changes += 1;
         let mut dice = self.dice.at(state.changes);
-        dice.between(Duration::ZERO, LAG_MAX)
+        dice.between(Duration::ZERO, self.style.lag_max())
     }
 
     /// Makes a session, unless the call was signed too long ago. The clock of the cloud is true.
@@ -130,10 +175,35 @@ impl Cloud {
         }
         let session = Session {
             minted_at: now,
-            expires_at: now.plus(SESSION_LIFE),
+            expires_at: now.plus(self.style.life()),
             ..session
         };
         Some(self.lock().estate.mint(session))
+    }
+
+    /// Makes the first session of a lease. Where rights are given, its identity is given one.
+    pub(super) fn grant(&self, session: Session, signed_at: Timestamp) -> Option<Session> {
+        let minted = self.mint(session, signed_at)?;
+        if self.style == Style::Slots {
+            self.lock().estate.rights.give(&minted);
+        }
+        Some(minted)
+    }
+
+    /// Whether a slot gives something, and the mark that it bears.
+    pub(super) fn slot(&self, slot: &LaneId) -> (bool, Option<Mark>) {
+        self.lock().estate.rights.state(slot)
+    }
+
+    /// Takes what is named, and what was given before a moment, from a slot.
+    pub(super) fn clear(
+        &self,
+        slot: &LaneId,
+        doomed: (&BTreeSet<Handle>, Option<Timestamp>),
+        mark: Mark,
+    ) -> Cleared {
+        let when = (self.stage.now(), self.lag());
+        self.lock().estate.rights.clear(slot, doomed, mark, when)
     }
 
     /// Writes a list whole, or removes it.
@@ -174,6 +244,17 @@ impl Cloud {
             let entries = estate.entries().into_iter();
             return entries
                 .map(|it| stamped(it, StampedKind::Enforcement))
+                .collect();
+        }
+        if self.style == Style::Slots {
+            let rights = estate.rights.stamped().into_iter();
+            let kind = |held: &Held| match held {
+                Held::Grant(_) => StampedKind::Grant,
+                Held::IssuedBefore(_) => StampedKind::Enforcement,
+            };
+            return rights
+                .map(|it| (kind(&it.1), it))
+                .map(|(kind, it)| stamped(it, kind))
                 .collect();
         }
         let grants = estate.there(now).map(|session| {

@@ -7,27 +7,31 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use jitney_core::adapter::{Elevate, Hand, Page, Pass, Reach, Revoke};
 use jitney_core::books::Recorded;
-use jitney_core::catalogue::Resource;
+use jitney_core::catalogue::{Resource, Wanted};
 use jitney_core::credential::Elevation;
-use jitney_core::evidence::Hold;
+use jitney_core::evidence::{Held, Hold};
 use jitney_core::fault::{Fault as Believed, FaultKind};
 use jitney_core::guarantee::{Guarantees, Recall};
 use jitney_core::handle::Handle;
-use jitney_core::id::CloudName;
+use jitney_core::id::{CloudName, TargetName};
 use jitney_core::lease::{Active, Elevating, Revoking};
 use jitney_core::plan::{CannotPlan, LaneId, Order, Plan};
 use jitney_core::time::Timestamp;
 
+use super::giving::Turn;
 use super::lists::Pens;
-use super::{Cloud, DEADLINE, PATIENCE, SESSION_LIFE, SETTLE, SKEW, Style};
+use super::slots::SLOT_SETTLE;
+use super::{Cloud, DEADLINE, PATIENCE, SETTLE, SKEW, Style};
 use crate::simulation::dice::Dice;
 use crate::simulation::executor::Group;
 use crate::simulation::fault::{Call, Fault};
 use crate::simulation::process::Process;
 use crate::simulation::reply::question;
 
-/// The most leases and holds of a lane.
+/// The most leases and holds of a lane that leases share.
 const LANE_CAPACITY: u32 = 96;
+/// How many slots there are to choose from. Few, so that they are used again.
+const POOL: u32 = 3;
 
 /// The adapter of one process for one cloud.
 pub struct CloudPort {
@@ -42,9 +46,11 @@ pub struct CloudPort {
 pub(super) struct Memory {
     /// What it remembers of the lists it writes.
     pub(super) pens: Pens,
-    /// Since when this process itself has seen a handle absent. Counted on its own: another
-    /// process's clock may be two minutes from ours.
-    pub(super) absent_since: BTreeMap<Handle, Timestamp>,
+    /// Since when this process itself has seen a grant gone. Counted on its own: another process's
+    /// clock may be two minutes from ours.
+    pub(super) gone_since: BTreeMap<Handle, Timestamp>,
+    /// What this process has seen to be gone while it was held.
+    pub(super) seen_gone: BTreeSet<(LaneId, Held)>,
 }
 
 /// What becomes of one call.
@@ -63,6 +69,31 @@ impl CloudPort {
             cloud,
             process,
             memory: Mutex::default(),
+        }
+    }
+
+    /// The lane of what is ordered, and how much room it has.
+    fn lane_of(&self, order: &Order<'_>) -> Result<(LaneId, u32), CannotPlan> {
+        if self.cloud.style == Style::Slots {
+            let slot = order.slot.cloned().ok_or_else(|| CannotPlan {
+                code: "sim_no_slot",
+                told: "no identity is there to carry it".to_owned(),
+                logged: "the order names no slot".to_owned(),
+            });
+            return Ok((slot?, 1));
+        }
+        let via = order.wanted.first().and_then(|it| it.resource.via.clone());
+        let lane = LaneId {
+            target: order.target.clone(),
+            name: via.unwrap_or_else(|| "main".to_owned()),
+        };
+        Ok((lane, LANE_CAPACITY))
+    }
+
+    fn settle(&self) -> Duration {
+        match self.cloud.style {
+            Style::Denies | Style::Deletes => SETTLE,
+            Style::Slots => SLOT_SETTLE,
         }
     }
 
@@ -156,6 +187,14 @@ pub(super) fn believed(kind: FaultKind, code: &'static str) -> Believed {
     }
 }
 
+fn pool(target: &TargetName) -> Vec<LaneId> {
+    let slot = |number| LaneId {
+        target: target.clone(),
+        name: format!("slot-{number}"),
+    };
+    (0..POOL).map(slot).collect()
+}
+
 const fn seconds(time: Duration) -> u32 {
     // Every time here is some minutes.
     time.as_secs() as u32
@@ -167,27 +206,32 @@ impl Elevate for CloudPort {
         &self.name
     }
 
+    fn slots(&self, wanted: &[Wanted]) -> Vec<LaneId> {
+        match wanted.first() {
+            Some(first) if self.cloud.style == Style::Slots => pool(&first.resource.target),
+            Some(_) | None => Vec::new(),
+        }
+    }
+
     fn plan(&self, order: &Order<'_>) -> Result<Plan, CannotPlan> {
-        let via = order.wanted.first().and_then(|it| it.resource.via.clone());
+        let (lane, lane_capacity) = self.lane_of(order)?;
+        let life = seconds(self.cloud.style.life());
         Ok(Plan {
-            lane: LaneId {
-                target: order.target.clone(),
-                name: via.unwrap_or_else(|| "main".to_owned()),
-            },
-            lane_capacity: LANE_CAPACITY,
+            lane,
+            lane_capacity,
             terms: serde_json::Value::Null,
             summary: Vec::new(),
             answers_within_seconds: 0,
             lands_within_seconds: seconds(DEADLINE) + seconds(PATIENCE) + seconds(SKEW),
-            lives_seconds: seconds(SESSION_LIFE),
+            lives_seconds: life,
             derived_seconds: 0,
             guarantees: Guarantees {
                 ttl_seconds_min: 1,
-                ttl_seconds_max: seconds(SESSION_LIFE),
+                ttl_seconds_max: life,
                 recall: Recall::Severs {
-                    within_seconds: seconds(SETTLE),
+                    within_seconds: seconds(self.settle()),
                 },
-                ends_by_itself: true,
+                ends_by_itself: self.cloud.style != Style::Slots,
                 because: Vec::new(),
             },
         })
@@ -198,26 +242,31 @@ impl Elevate for CloudPort {
             target: resource.target.clone(),
             name: resource.via.clone().unwrap_or_else(|| "main".to_owned()),
         };
+        if self.cloud.style == Style::Slots {
+            return resources.iter().flat_map(|it| pool(&it.target)).collect();
+        }
         resources.iter().map(lane).collect()
     }
 
     fn reach(&self) -> Reach {
         Reach {
             issues_within: DEADLINE + PATIENCE + SKEW,
-            lives: SESSION_LIFE,
-            settles: SETTLE,
+            lives: self.cloud.style.life(),
+            settles: self.settle(),
             watermarks: self.cloud.style == Style::Denies,
+            grants_stay: self.cloud.style == Style::Slots,
         }
     }
 
     async fn elevate(&self, intent: &Recorded<Elevating>) -> Result<Elevation, Believed> {
         let terms = intent.terms();
-        self.give(terms, terms.answer_by, intent.mark()).await
+        let mark = intent.mark();
+        self.give(terms, terms.answer_by, mark, Turn::First).await
     }
 
     async fn renew(&self, lease: &Recorded<Active>) -> Result<Elevation, Believed> {
-        self.give(lease.terms(), lease.answer_by(), lease.mark())
-            .await
+        let (terms, answer_by) = (lease.terms(), lease.answer_by());
+        self.give(terms, answer_by, lease.mark(), Turn::Again).await
     }
 }
 
@@ -233,6 +282,7 @@ impl Revoke for CloudPort {
         match self.cloud.style {
             Style::Denies => self.deny(lane, hand, due, holds).await,
             Style::Deletes => self.delete(lane, due, holds).await,
+            Style::Slots => self.clear(lane, hand, due, holds).await,
         }
     }
 

@@ -16,16 +16,38 @@ use super::{Cloud, SETTLE};
 use crate::simulation::executor::lock;
 use crate::simulation::fault::Call;
 
+/// How a call found a grant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// It is there, or may still land.
+    There,
+    /// The call took it away.
+    Taken,
+    /// It is not there.
+    Gone,
+}
+
 impl CloudPort {
-    /// How long until a handle has been absent for the settle time before this process's eyes.
-    fn settles(&self, handle: &Handle, is_absent: bool) -> Duration {
+    /// How long until a grant has been gone for the settle time before this process's eyes.
+    pub(super) fn settles(&self, handle: &Handle, seen: Seen, settle: Duration) -> Duration {
         let now = self.process.stage().now();
-        let mut memory = lock(&self.memory);
-        let since = memory.absent_since.entry(handle.clone()).or_insert(now);
-        if !is_absent {
-            *since = now;
+        let gone_since = &mut lock(&self.memory).gone_since;
+        if seen != Seen::Gone {
+            gone_since.remove(handle);
         }
-        since.plus(SETTLE).since(now)
+        if seen == Seen::There {
+            return settle;
+        }
+        let since = gone_since.entry(handle.clone()).or_insert(now);
+        since.plus(settle).since(now)
+    }
+
+    /// A call was not answered that may have taken these away: how long they are gone is unknown.
+    pub(super) fn unsettle<'a>(&self, handles: impl IntoIterator<Item = &'a Handle>) {
+        let gone_since = &mut lock(&self.memory).gone_since;
+        for handle in handles {
+            gone_since.remove(handle);
+        }
     }
 
     /// Deletes what is there. What is not there is absent once it has been so for the settle time,
@@ -46,14 +68,14 @@ impl CloudPort {
         let fate = self.fate(Call::Revoke, met)?;
         self.process.step().await;
         let at = self.process.clock().now();
-        let handles: Vec<Handle> = due.iter().map(|it| it.terms().handle.clone()).collect();
+        let handles: Vec<Handle> = due_handles(due).cloned().collect();
         let watermarks = holds.iter().filter_map(|hold| match hold.held {
             Held::IssuedBefore(moment) => Some(moment),
             Held::Grant(_) => None,
         });
         let (watermark, there) = (watermarks.max(), lane.clone());
         let trace = self.process.scene().trace.clone();
-        let (mark_seen, deleted) = self
+        let answer = self
             .send(fate, move |cloud: &Cloud| {
                 let found = cloud.delete(&there, &handles, watermark);
                 if !found.1.is_empty() {
@@ -61,12 +83,17 @@ impl CloudPort {
                 }
                 found
             })
-            .await?;
+            .await;
+        let (mark_seen, deleted) = answer.inspect_err(|_| self.unsettle(due_handles(due)))?;
         self.process.step().await;
         let leases = due.iter().map(|lease| {
             let handle = &lease.terms().handle;
-            let stays_away = !deleted.contains(handle) && at >= lease.lands_by();
-            let settled_in = self.settles(handle, stays_away);
+            let seen = match (at >= lease.lands_by(), deleted.contains(handle)) {
+                (false, _) => Seen::There,
+                (true, true) => Seen::Taken,
+                (true, false) => Seen::Gone,
+            };
+            let settled_in = self.settles(handle, seen, SETTLE);
             let revocation = if settled_in.is_zero() {
                 Revocation::Evident {
                     evidence: Evidence::Absent { at },
@@ -87,4 +114,9 @@ impl CloudPort {
             ..Pass::default()
         })
     }
+}
+
+/// The handles of what is due.
+pub(super) fn due_handles(due: &[Recorded<Revoking>]) -> impl Iterator<Item = &Handle> {
+    due.iter().map(|lease| &lease.terms().handle)
 }
