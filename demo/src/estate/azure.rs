@@ -32,7 +32,7 @@ const TENANT: Uuid = Uuid::from_u128(0x9999_9999_0000_4000_8000_0000_0000_0001);
 /// is that narrow.
 const BLOB_WRITER: Uuid = Uuid::from_u128(0xdddd_dddd_0000_4000_8000_0000_0000_0001);
 const BROKER: u128 = 100;
-const SLOTS_EACH: u128 = 3;
+const SLOTS_EACH: u128 = 6;
 
 /// A subscription with one storage account.
 #[derive(Debug, Clone, Copy)]

@@ -15,7 +15,7 @@ pub const BROKER: &str = "jitney-broker@acme-data.iam.gserviceaccount.com";
 
 const PROJECT: &str = "acme-data";
 const POOL: &str = "deploy";
-const ACCOUNTS: usize = 3;
+const ACCOUNTS: usize = 6;
 
 /// The bucket, as Google names it.
 pub fn bucket() -> String {
@@ -62,6 +62,5 @@ pub fn target(url: &str, settle_seconds: u32) -> Value {
         "pools": { POOL: { "accounts": accounts } },
         "settle_seconds": settle_seconds,
         "elevate_deadline_seconds": 10,
-        "write_interval_milliseconds": 100,
     })
 }
