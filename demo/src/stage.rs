@@ -127,7 +127,7 @@ impl Stage {
         let issuer = own_issuer(listen)?;
         let azure = AzureSandbox::start(AzureOptions {
             settings: Settings {
-                effect_lag_seconds: LAG_SECONDS.into(),
+                effect_lag_seconds: LAG_SECONDS,
                 ..Settings::default()
             },
             ..AzureOptions::new(azure::estate(issuer.url()))
