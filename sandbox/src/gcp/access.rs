@@ -156,34 +156,42 @@ impl Directory {
     }
 }
 
-impl Cloud {
-    /// Whether a token that counts may do it.
+impl Directory {
+    /// Whether a token that counts may do it: a policy must allow it, and the token's boundary as well.
     pub(crate) fn decide(
         &self,
         token: Option<&Token>,
         permission: &str,
         target: &Target,
+        now: Timestamp,
     ) -> Verdict {
-        let now = self.clock.now();
         let principal = token.map(|token| &token.principal);
-        let directory = self.directory.read();
-        if !directory.grants(principal, permission, target, now) {
+        if !self.grants(principal, permission, target, now) {
             return Verdict::NotGranted;
         }
+        let circumstances = target.circumstances(now);
         let boundary = token.and_then(|token| token.boundary.as_ref());
         let is_within = boundary.is_none_or(|boundary| {
-            boundary.allows(
-                &directory,
-                permission,
-                &target.resource,
-                &target.circumstances(now),
-            )
+            boundary.allows(self, permission, &target.resource, &circumstances)
         });
         if is_within {
             Verdict::Allowed
         } else {
             Verdict::OutOfBounds
         }
+    }
+}
+
+impl Cloud {
+    /// What is decided now about a token that counts.
+    pub(crate) fn decide(
+        &self,
+        token: Option<&Token>,
+        permission: &str,
+        target: &Target,
+    ) -> Verdict {
+        let directory = self.directory.read();
+        directory.decide(token, permission, target, self.clock.now())
     }
 
     pub(crate) fn may(&self, token: Option<&Token>, permission: &str, target: &Target) -> bool {

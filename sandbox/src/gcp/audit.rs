@@ -4,8 +4,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::access::{Target, Verdict};
-use super::cloud::{Cloud, EstateError};
+use super::cloud::Cloud;
 use super::directory::{Directory, Resource};
+use super::founding::EstateError;
 use super::iamcredentials::{GET_ACCESS_TOKEN, IAM_SCOPE};
 use super::principals::Principal;
 use super::storage::{self, UploadInfo};
@@ -159,9 +160,7 @@ impl Cloud {
 fn state(directory: &Directory, email: &str, now: Timestamp) -> AccountState {
     match directory.account(email) {
         None => AccountState::Deleted,
-        Some(account) if account.disabled.enforced.enforced(now) == Some(&true) => {
-            AccountState::Disabled
-        }
+        Some(account) if account.is_disabled(now) => AccountState::Disabled,
         Some(_) => AccountState::Enabled,
     }
 }

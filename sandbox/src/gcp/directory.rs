@@ -30,11 +30,13 @@ pub(crate) struct Project {
     pub(crate) custom_roles: BTreeMap<String, Vec<String>>,
 }
 
-/// Whether an account is disabled: what is enforced, and what a read shows.
-#[derive(Clone, Debug)]
-pub(crate) struct Switch {
-    pub(crate) enforced: Lagged<bool>,
-    pub(crate) shown: Lagged<bool>,
+/// What of an account can be read and changed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Face {
+    pub(crate) display_name: String,
+    pub(crate) description: String,
+    pub(crate) disabled: bool,
+    pub(crate) etag: String,
 }
 
 #[derive(Clone, Debug)]
@@ -42,12 +44,32 @@ pub(crate) struct Account {
     pub(crate) unique_id: String,
     pub(crate) email: String,
     pub(crate) project: String,
-    pub(crate) display_name: String,
-    pub(crate) description: String,
     pub(crate) long_lifetimes: bool,
-    pub(crate) disabled: Switch,
+    /// Reads may lag behind what is written.
+    pub(crate) face: Lagged<Face>,
+    /// As it is enforced, which is not as it is written.
+    pub(crate) disabled: Lagged<bool>,
     pub(crate) deleted: bool,
-    pub(crate) etag: String,
+}
+
+impl Account {
+    /// An account that was always there.
+    pub(crate) fn new(unique_id: String, project: &str, name: &str, face: Face) -> Account {
+        Account {
+            unique_id,
+            email: format!("{name}@{project}.iam.gserviceaccount.com"),
+            project: project.to_owned(),
+            long_lifetimes: false,
+            disabled: Lagged::settled(face.disabled),
+            face: Lagged::settled(face),
+            deleted: false,
+        }
+    }
+
+    /// Whether its tokens are refused now.
+    pub(crate) fn is_disabled(&self, now: Timestamp) -> bool {
+        self.disabled.enforced(now) == Some(&true)
+    }
 }
 
 #[derive(Clone, Debug)]

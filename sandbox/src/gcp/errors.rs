@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use super::schema::{And, listed};
 use crate::call::Answer;
 
 /// What kind of refusal it is.
@@ -146,12 +147,8 @@ impl ApiError {
     /// As most APIs write it.
     pub(crate) fn as_rpc(&self) -> Refusal {
         let (status, name) = self.code.as_rpc();
-        let mut error = json!({ "code": status, "message": self.message, "status": name });
-        if !self.details.is_empty()
-            && let Some(error) = error.as_object_mut()
-        {
-            error.insert("details".to_owned(), Value::Array(self.details.clone()));
-        }
+        let error = json!({ "code": status, "message": self.message, "status": name })
+            .and("details", listed(self.details.clone()));
         Refusal {
             outcome: name.to_owned(),
             answer: Answer::json(status, &json!({ "error": error })),
@@ -166,11 +163,10 @@ impl ApiError {
             Code::Unauthenticated => "Invalid Credentials".to_owned(),
             _ => self.message.clone(),
         };
-        let mut cause = json!({ "message": message, "domain": "global", "reason": reason });
-        if let (Code::Unauthenticated, Some(cause)) = (self.code, cause.as_object_mut()) {
-            cause.insert("locationType".to_owned(), json!("header"));
-            cause.insert("location".to_owned(), json!("Authorization"));
-        }
+        let place = |text: &str| (self.code == Code::Unauthenticated).then(|| json!(text));
+        let cause = json!({ "message": message, "domain": "global", "reason": reason })
+            .and("locationType", place("header"))
+            .and("location", place("Authorization"));
         let body = json!({ "error": { "code": status, "message": message, "errors": [cause] } });
         Refusal {
             outcome: reason.to_owned(),

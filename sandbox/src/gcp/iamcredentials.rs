@@ -108,9 +108,7 @@ fn generate_access_token(incoming: &Incoming<'_>) -> Result<Answer, Failure> {
         return Err(ApiError::denied(GET_ACCESS_TOKEN, "").into());
     }
     let lifetime = read_lifetime(incoming, account)?;
-    if !incoming.cloud.settings.ignores_disabling()
-        && account.disabled.enforced.enforced(incoming.now) == Some(&true)
-    {
+    if !incoming.cloud.settings.ignores_disabling() && account.is_disabled(incoming.now) {
         return Err(ApiError::denied(GET_ACCESS_TOKEN, "").into());
     }
     let principal = account.principal();

@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::access::Target;
+use super::access::{Target, Verdict};
 use super::directory::Resource;
 use super::errors::ApiError;
 use super::policy::{Document, Proposed, Writing};
 use super::route::Incoming;
-use super::schema::Fields;
+use super::schema::{And, Fields, listed};
 
 /// Something whose policy a call is about.
 pub(crate) struct Owner {
@@ -60,8 +60,6 @@ pub(crate) fn write(
     refusal: ApiError,
     proposed: Proposed,
 ) -> Result<Document, ApiError> {
-    let token = incoming.token.as_deref();
-    let narrowed = token.and_then(|token| token.boundary.as_ref());
     let mut directory = incoming.cloud.directory.write();
     let standing = directory.policy(&owner.resource)?.written().clone();
     let writing = Writing {
@@ -70,7 +68,7 @@ pub(crate) fn write(
         may_ask_for_modified_grants: owner.may_ask_for_modified_grants,
     };
     let next = proposed.after(&standing, &writing);
-    // Without a policy to compare with, a caller who may not write at all is told so, and not what is wrong with it.
+    // A caller who may not write is told so, and not what is wrong with the policy.
     let changed = next
         .as_ref()
         .map(|next| standing.roles_changed(next))
@@ -79,16 +77,8 @@ pub(crate) fn write(
         .target
         .clone()
         .with("iam.googleapis.com/modifiedGrantsByRole", json!(changed));
-    let principal = token.map(|token| &token.principal);
-    let is_within = narrowed.is_none_or(|boundary| {
-        boundary.allows(
-            &directory,
-            permission,
-            &target.resource,
-            &target.circumstances(incoming.now),
-        )
-    });
-    if !is_within || !directory.grants(principal, permission, &target, incoming.now) {
+    let token = incoming.token.as_deref();
+    if directory.decide(token, permission, &target, incoming.now) != Verdict::Allowed {
         return Err(refusal);
     }
     let next = next?;
@@ -127,9 +117,10 @@ pub(crate) fn granted_of(
                 .may(incoming.token.as_deref(), permission, target)
         })
     };
-    let granted: Vec<&String> = asked.iter().filter(holds).collect();
-    Ok(match granted.is_empty() {
-        true => json!({}),
-        false => json!({ "permissions": granted }),
-    })
+    let granted = asked
+        .iter()
+        .filter(holds)
+        .map(|permission| json!(permission))
+        .collect();
+    Ok(json!({}).and("permissions", listed(granted)))
 }

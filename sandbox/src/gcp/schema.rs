@@ -229,6 +229,31 @@ pub(crate) fn written_duration(duration: SignedDuration) -> String {
     }
 }
 
+/// Building an answer: a field with nothing to say is left out, as protocol buffers do.
+pub(crate) trait And {
+    /// The same object with one more field, if there is a value.
+    fn and(self, name: &str, value: Option<Value>) -> Value;
+}
+
+impl And for Value {
+    fn and(mut self, name: &str, value: Option<Value>) -> Value {
+        if let (Some(fields), Some(value)) = (self.as_object_mut(), value) {
+            fields.insert(name.to_owned(), value);
+        }
+        self
+    }
+}
+
+/// A text, unless it is empty.
+pub(crate) fn said(text: &str) -> Option<Value> {
+    (!text.is_empty()).then(|| Value::from(text))
+}
+
+/// A list, unless it is empty.
+pub(crate) fn listed(items: Vec<Value>) -> Option<Value> {
+    (!items.is_empty()).then_some(Value::Array(items))
+}
+
 /// Reading a checked body.
 pub(crate) trait Fields {
     /// The text of a field; `None` when absent or empty, which protocol buffers do not tell apart.

@@ -175,10 +175,8 @@ impl Cloud {
             .accounts
             .get(unique_id)
             .filter(|account| !account.deleted);
-        let is_enabled = account.is_some_and(|account| {
-            self.settings.ignores_disabling()
-                || account.disabled.enforced.enforced(now) != Some(&true)
-        });
+        let is_enabled = account
+            .is_some_and(|account| self.settings.ignores_disabling() || !account.is_disabled(now));
         if is_enabled {
             Ok(())
         } else {

@@ -1,6 +1,7 @@
 //! What is written takes its time: to be enforced, to end, and to be shown.
 
 use jitney_sandbox::gcp::Lags;
+use reqwest::Method;
 use serde_json::json;
 
 use crate::cloud::*;
@@ -105,4 +106,29 @@ async fn the_flag_is_shown_late_too() {
         cloud.get(&cloud.token(BROKER), &path).await.ok()["disabled"],
         json!(true)
     );
+}
+
+#[tokio::test]
+async fn a_description_is_shown_late_and_compared_at_once() {
+    let cloud = start().await;
+    cloud.sandbox.set_lags(Lags {
+        read_seconds: 5,
+        ..Lags::default()
+    });
+    let broker = cloud.token(BROKER);
+    let path = format!("/v1/projects/{PROJECT}/serviceAccounts/{SLOT}");
+    let before = cloud.get(&broker, &path).await.ok();
+    let stamp = |text: &str| {
+        json!({
+            "serviceAccount": { "description": text, "etag": before["etag"] },
+            "updateMask": "description",
+        })
+    };
+    let patch = |text| cloud.call(&broker, Method::PATCH, &path, stamp(text));
+    assert_eq!(patch("lease 1").await.ok()["description"], json!("lease 1"));
+    assert_eq!(cloud.get(&broker, &path).await.ok(), before);
+    assert_eq!(patch("lease 2").await.error(), (409, "ABORTED"));
+    cloud.sandbox.clock().advance_seconds(5);
+    let after = cloud.get(&broker, &path).await.ok();
+    assert_eq!(after["description"], json!("lease 1"));
 }

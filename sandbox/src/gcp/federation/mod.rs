@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::errors::{ApiError, OAuthError};
 use super::route::{Body, CallerBy, Failure, Incoming, Route, Service};
-use super::schema::{self, Fields, Kind};
+use super::schema::{self, And, Fields, Kind};
 use crate::call::{Answer, decoded_form};
 
 pub(crate) use provider::Provider;
@@ -77,14 +77,12 @@ fn token(incoming: &Incoming<'_>) -> Result<Answer, Failure> {
         }
         None => return Err(missing("subject_token_type").into()),
     };
-    let mut answer = json!({
+    let answer = json!({
         "access_token": given.token,
         "issued_token_type": ACCESS_TOKEN,
         "token_type": "Bearer",
-    });
-    if let (Some(seconds), Some(fields)) = (given.expires_in, answer.as_object_mut()) {
-        fields.insert("expires_in".to_owned(), json!(seconds));
-    }
+    })
+    .and("expires_in", given.expires_in.map(Value::from));
     Ok(incoming.ok(&answer))
 }
 

@@ -10,7 +10,7 @@ use crate::gcp::estate;
 use crate::gcp::expressions::Expression;
 use crate::gcp::principals::Principal;
 use crate::gcp::route::{Failure, Incoming};
-use crate::gcp::schema::written_duration;
+use crate::gcp::schema::{self, And, written_duration};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Entitlement {
@@ -70,9 +70,9 @@ impl Entitlement {
 
     /// What a grant of it gives.
     pub(super) fn access(&self) -> Value {
-        let bindings = self.roles.iter().map(|role| match &self.condition {
-            None => json!({ "role": role }),
-            Some(condition) => json!({ "role": role, "conditionExpression": condition }),
+        let bindings = self.roles.iter().map(|role| {
+            let condition = self.condition.as_ref().map(|text| json!(text));
+            json!({ "role": role }).and("conditionExpression", condition)
         });
         json!({
             "gcpIamAccess": {
@@ -85,7 +85,12 @@ impl Entitlement {
 
     fn as_json(&self) -> Value {
         let created = self.created.to_string();
-        let mut json = json!({
+        let workflow = (!self.approvers.is_empty()).then(|| {
+            let approvers = json!([{ "principals": self.approvers }]);
+            let step = json!({ "approvers": approvers, "approvalsNeeded": 1 });
+            json!({ "manualApprovals": { "steps": [step] } })
+        });
+        json!({
             "name": self.name,
             "createTime": created,
             "updateTime": created,
@@ -95,16 +100,8 @@ impl Entitlement {
             "state": "AVAILABLE",
             "requesterJustificationConfig": { "notMandatory": {} },
             "etag": self.etag,
-        });
-        if let (false, Some(fields)) = (self.approvers.is_empty(), json.as_object_mut()) {
-            let step =
-                json!({ "approvers": [{ "principals": self.approvers }], "approvalsNeeded": 1 });
-            fields.insert(
-                "approvalWorkflow".to_owned(),
-                json!({ "manualApprovals": { "steps": [step] } }),
-            );
-        }
-        json
+        })
+        .and("approvalWorkflow", workflow)
     }
 
     pub(super) fn may_request(&self, principal: &Principal) -> bool {
@@ -228,11 +225,10 @@ fn listed(incoming: &Incoming<'_>, project: &str, wanted: impl Fn(&Entitlement) 
         .entitlements
         .values()
         .filter(|known| known.project == project && wanted(known));
-    let known: Vec<Value> = known.map(Entitlement::as_json).collect();
-    match known.is_empty() {
-        true => json!({}),
-        false => json!({ "entitlements": known }),
-    }
+    json!({}).and(
+        "entitlements",
+        schema::listed(known.map(Entitlement::as_json).collect()),
+    )
 }
 
 /// The sandbox's own service agent lacks nothing.

@@ -10,7 +10,7 @@ use crate::call::Answer;
 use crate::gcp::errors::{ApiError, Code};
 use crate::gcp::principals::Principal;
 use crate::gcp::route::{Failure, Incoming};
-use crate::gcp::schema::{Fields, read_duration};
+use crate::gcp::schema::{self, And, Fields, read_duration};
 
 /// How long a request id names the same grant.
 const REQUEST_ID_SECONDS: i64 = 3_600;
@@ -193,11 +193,8 @@ fn listed(
         .filter(|grant| grant.entitlement.name == entitlement.name && wanted(grant))
         .collect();
     known.sort_by_key(|grant| grant.created);
-    let known: Vec<Value> = known.into_iter().map(Grant::as_json).collect();
-    match known.is_empty() {
-        true => json!({}),
-        false => json!({ "grants": known }),
-    }
+    let known = known.into_iter().map(Grant::as_json).collect();
+    json!({}).and("grants", schema::listed(known))
 }
 
 /// Nobody approves their own request.

@@ -11,7 +11,7 @@ use crate::gcp::directory::{Directory, Resource};
 use crate::gcp::errors::ApiError;
 use crate::gcp::expressions::Expression;
 use crate::gcp::policy::{Binding, Condition, Document};
-use crate::gcp::schema::written_duration;
+use crate::gcp::schema::{And, written_duration};
 
 /// How long a grant waits for approval.
 const APPROVAL_SECONDS_MAX: i64 = 24 * 3_600;
@@ -251,7 +251,11 @@ impl Grant {
             .requester
             .split_once(':')
             .map_or(self.requester.as_str(), |(_, email)| email);
-        let mut json = json!({
+        let told = |time: Option<Timestamp>| time.map(|time| json!(time.to_string()));
+        let trail = json!({})
+            .and("accessGrantTime", told(self.granted))
+            .and("accessRemoveTime", told(self.removed));
+        json!({
             "name": self.name,
             "createTime": self.created.to_string(),
             "updateTime": self.updated.to_string(),
@@ -260,29 +264,13 @@ impl Grant {
             "state": self.state.name(),
             "timeline": { "events": self.events },
             "privilegedAccess": self.entitlement.access(),
-        });
-        let Some(fields) = json.as_object_mut() else {
-            return json;
-        };
-        if let Some(justification) = &self.justification {
-            fields.insert("justification".to_owned(), justification.clone());
-        }
-        let mut trail = serde_json::Map::new();
-        for (name, time) in [
-            ("accessGrantTime", self.granted),
-            ("accessRemoveTime", self.removed),
-        ] {
-            if let Some(time) = time {
-                trail.insert(name.to_owned(), json!(time.to_string()));
-            }
-        }
-        if !trail.is_empty() {
-            fields.insert("auditTrail".to_owned(), Value::Object(trail));
-        }
-        if self.externally_modified {
-            fields.insert("externallyModified".to_owned(), json!(true));
-        }
-        json
+        })
+        .and("justification", self.justification.clone())
+        .and("auditTrail", self.granted.map(|_| trail))
+        .and(
+            "externallyModified",
+            self.externally_modified.then(|| json!(true)),
+        )
     }
 }
 

@@ -7,6 +7,7 @@ use super::entitlements::{demand, refused};
 use super::lifecycle::{Grant, State};
 use crate::call::Answer;
 use crate::gcp::route::{Failure, Incoming};
+use crate::gcp::schema::And;
 
 const PACKAGE: &str = "type.googleapis.com/google.cloud.privilegedaccessmanager.v1";
 
@@ -20,7 +21,11 @@ pub(crate) struct Operation {
 impl Operation {
     pub(super) fn as_json(&self, name: &str, grant: &Grant) -> Value {
         let done = grant.state == State::Revoked;
-        let mut json = json!({
+        let response = done.then(|| {
+            let kind = json!(format!("{PACKAGE}.Grant"));
+            grant.as_json().and("@type", Some(kind))
+        });
+        json!({
             "name": name,
             "metadata": {
                 "@type": format!("{PACKAGE}.OperationMetadata"),
@@ -30,15 +35,8 @@ impl Operation {
                 "apiVersion": "v1",
             },
             "done": done,
-        });
-        if let (true, Some(fields)) = (done, json.as_object_mut()) {
-            let mut response = grant.as_json();
-            if let Some(response) = response.as_object_mut() {
-                response.insert("@type".to_owned(), json!(format!("{PACKAGE}.Grant")));
-            }
-            fields.insert("response".to_owned(), response);
-        }
-        json
+        })
+        .and("response", response)
     }
 }
 

@@ -6,6 +6,7 @@ use aws_lc_rs::digest;
 use serde_json::{Value, json};
 
 use crate::gcp::expressions::Expression;
+use crate::gcp::schema::{And, listed, said};
 
 /// When a binding counts.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,16 +23,9 @@ impl Condition {
     }
 
     pub(crate) fn as_json(&self) -> Value {
-        let mut json = json!({ "expression": self.expression.text(), "title": self.title });
-        for (name, text) in [
-            ("description", &self.description),
-            ("location", &self.location),
-        ] {
-            if let (false, Some(json)) = (text.is_empty(), json.as_object_mut()) {
-                json.insert(name.to_owned(), json!(text));
-            }
-        }
-        json
+        json!({ "expression": self.expression.text(), "title": self.title })
+            .and("description", said(&self.description))
+            .and("location", said(&self.location))
     }
 }
 
@@ -49,11 +43,8 @@ impl Binding {
     }
 
     fn as_json(&self) -> Value {
-        let mut json = json!({ "role": self.role, "members": self.members });
-        if let (Some(condition), Some(json)) = (&self.condition, json.as_object_mut()) {
-            json.insert("condition".to_owned(), condition.as_json());
-        }
-        json
+        json!({ "role": self.role, "members": self.members })
+            .and("condition", self.condition.as_ref().map(Condition::as_json))
     }
 
     /// As somebody is shown who did not ask for conditions: the role's name tells that there is one.
@@ -163,19 +154,12 @@ impl Document {
                 false => binding.as_json_without_condition(),
             })
             .collect();
-        let mut json = json!({ "etag": self.etag });
-        let Some(fields) = json.as_object_mut() else {
-            return json;
-        };
-        if !bindings.is_empty() {
-            let version = if with_conditions { self.version() } else { 1 };
-            fields.insert("version".to_owned(), json!(version));
-            fields.insert("bindings".to_owned(), Value::Array(bindings));
-        }
-        if !self.audit_configs.is_empty() {
-            fields.insert("auditConfigs".to_owned(), json!(self.audit_configs));
-        }
-        json
+        let version = if with_conditions { self.version() } else { 1 };
+        let version = (!bindings.is_empty()).then(|| json!(version));
+        json!({ "etag": self.etag })
+            .and("version", version)
+            .and("bindings", listed(bindings))
+            .and("auditConfigs", listed(self.audit_configs.clone()))
     }
 
     /// As Cloud Storage answers it.

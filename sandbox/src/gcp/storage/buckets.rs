@@ -11,6 +11,7 @@ use crate::gcp::errors::{ApiError, Code};
 use crate::gcp::policies::{self, Owner};
 use crate::gcp::policy::Proposed;
 use crate::gcp::route::{Failure, Incoming};
+use crate::gcp::schema::And;
 
 pub(super) fn list(incoming: &Incoming<'_>) -> Result<Answer, Failure> {
     let name = incoming
@@ -134,12 +135,7 @@ pub(super) fn test_permissions(incoming: &Incoming<'_>) -> Result<Answer, Failur
         .filter(|(name, _)| name == "permissions")
         .map(|(_, value)| value)
         .collect();
-    let mut granted = policies::granted_of(incoming, Some(&Target::bucket(name)), &asked)?;
-    if let Some(fields) = granted.as_object_mut() {
-        fields.insert(
-            "kind".to_owned(),
-            json!("storage#testIamPermissionsResponse"),
-        );
-    }
-    Ok(incoming.ok(&granted))
+    let granted = policies::granted_of(incoming, Some(&Target::bucket(name)), &asked)?;
+    let kind = json!("storage#testIamPermissionsResponse");
+    Ok(incoming.ok(&granted.and("kind", Some(kind))))
 }

@@ -9,6 +9,7 @@ use crate::call::Answer;
 use crate::gcp::access::Target;
 use crate::gcp::errors::ApiError;
 use crate::gcp::route::{Failure, Incoming};
+use crate::gcp::schema::{And, listed};
 
 const PAGE_DEFAULT: usize = 1_000;
 
@@ -30,18 +31,11 @@ pub(super) fn list(incoming: &Incoming<'_>) -> Result<Answer, Failure> {
         &Target::bucket(bucket).with("storage.googleapis.com/objectListPrefix", json!(prefix)),
     )?;
     let page = page(incoming, bucket, &prefix)?;
-    let mut json = json!({ "kind": "storage#objects" });
-    if let Some(fields) = json.as_object_mut() {
-        if !page.items.is_empty() {
-            fields.insert("items".to_owned(), Value::Array(page.items));
-        }
-        if !page.prefixes.is_empty() {
-            fields.insert("prefixes".to_owned(), json!(page.prefixes));
-        }
-        if let Some(next) = page.next {
-            fields.insert("nextPageToken".to_owned(), json!(next));
-        }
-    }
+    let prefixes = page.prefixes.into_iter().map(Value::from).collect();
+    let json = json!({ "kind": "storage#objects" })
+        .and("items", listed(page.items))
+        .and("prefixes", listed(prefixes))
+        .and("nextPageToken", page.next.map(Value::from));
     Ok(incoming.ok(&json))
 }
 

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::checksums::{crc32c, md5};
 use crate::gcp::errors::{ApiError, Code};
+use crate::gcp::schema::And;
 
 /// How long the URI of a resumable upload lives.
 const UPLOAD_SECONDS: i64 = 7 * 24 * 3_600;
@@ -173,7 +174,8 @@ impl Object {
         let encoded =
             percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC);
         let created = written_time(self.created);
-        let mut json = json!({
+        let metadata = (!self.metadata.is_empty()).then(|| json!(self.metadata));
+        json!({
             "kind": "storage#object",
             "id": format!("{bucket}/{name}/{generation}"),
             "selfLink": format!("{base}/storage/v1/b/{bucket}/o/{encoded}"),
@@ -191,11 +193,8 @@ impl Object {
             "timeCreated": created,
             "updated": created,
             "timeStorageClassUpdated": created,
-        });
-        if let (false, Some(fields)) = (self.metadata.is_empty(), json.as_object_mut()) {
-            fields.insert("metadata".to_owned(), json!(self.metadata));
-        }
-        json
+        })
+        .and("metadata", metadata)
     }
 
     pub(super) fn etag(&self) -> String {
