@@ -1,6 +1,6 @@
 //! Privileged Identity Management (2020-10-01): schedule requests, schedules, instances and policies.
 //!
-//! Every tuple of scope, role and principal has one [timeline](timeline). Errors follow from where on it the clock
+//! Every tuple of scope, role and principal has one [timeline]. Errors follow from where on it the clock
 //! stands: a young assignment "does not exist", then is "too short", then can be removed, and then "exists" for a
 //! while although nothing is left.
 
