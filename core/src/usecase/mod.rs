@@ -3,6 +3,7 @@
 //! Use cases are async functions over ports. They hold no lock while they wait, and a process
 //! that dies anywhere inside one leaves behind a ledger from which [`crate::reconcile`] goes on.
 
+mod draft;
 mod ends;
 mod lease_calls;
 mod operator;
@@ -11,6 +12,7 @@ mod recovery;
 mod slots;
 mod submit;
 mod sweep;
+mod uses;
 
 use core::time::Duration;
 use std::collections::BTreeMap;

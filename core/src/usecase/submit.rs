@@ -1,25 +1,21 @@
 //! Submitting a request: decide, record the intent, call, record the answer, and only then give.
 
 use core::time::Duration;
-use std::collections::BTreeMap;
 
-use aws_lc_rs::digest;
 use futures_util::future::join_all;
 
 use super::Core;
-use super::slots::Pick;
+use super::draft::{Draft, DraftLease};
+use super::uses::Uses;
 use crate::audit::{Entry, Event};
 use crate::books::{Posted, Record, Recorded, Step};
-use crate::catalogue::{Wanted, resolve};
 use crate::credential::{Credential, Elevation};
 use crate::decision::{Decision, Question, Verdict};
 use crate::fault::Fault;
-use crate::guarantee::Guarantees;
-use crate::id::{LeaseId, RequestId, ResourceName, TargetName};
+use crate::id::{RequestId, ResourceName};
 use crate::lease::{self, Active, Elevating, End, intend};
 use crate::ledger::{Budget, CommitError, OnceUse, Owner, Share, Transaction};
-use crate::plan::{LaneId, Order, Plan};
-use crate::principal::{OnceKey, Principal};
+use crate::principal::Principal;
 use crate::refusal::Refusal;
 use crate::request::{self, Granting, Quorum, Submitted};
 use crate::scope::{SCOPES_MAX, Scope};
@@ -73,73 +69,6 @@ pub enum Submission {
         /// The request.
         request: RequestId,
     },
-}
-
-/// A request with its plans, before the policy is asked.
-struct Draft {
-    id: RequestId,
-    owner: Owner,
-    wanted: Vec<Wanted>,
-    ttl_seconds: u32,
-    leases: Vec<DraftLease>,
-}
-
-/// One lease of a draft.
-struct DraftLease {
-    part: Part,
-    plan: Result<Plan, Refusal>,
-    /// Why there is no slot for it at present. It is planned all the same, on one that is taken:
-    /// the policy judges what would be granted.
-    no_slot: Option<Refusal>,
-}
-
-/// What is wanted of one target.
-struct Part {
-    lease: LeaseId,
-    target: TargetName,
-    wanted: Vec<Wanted>,
-    /// The identities that could carry it, in a cloud that grants to one.
-    slots: Vec<LaneId>,
-}
-
-impl Draft {
-    /// The weakest guarantee over all plans, when there is a plan for every target.
-    fn guarantees(&self) -> Option<Guarantees> {
-        let mut plans = self.leases.iter().map(|lease| lease.plan.as_ref().ok());
-        let first = plans.next()??.guarantees.clone();
-        plans.try_fold(first, |weakest, plan| {
-            let next = &plan?.guarantees;
-            Some(Guarantees {
-                ttl_seconds_min: weakest.ttl_seconds_min.max(next.ttl_seconds_min),
-                ttl_seconds_max: weakest.ttl_seconds_max.min(next.ttl_seconds_max),
-                recall: weakest.recall.weaker(next.recall),
-                ends_by_itself: weakest.ends_by_itself && next.ends_by_itself,
-                because: [weakest.because, next.because.clone()].concat(),
-            })
-        })
-    }
-}
-
-impl Draft {
-    /// The room that its leases need in their lanes.
-    fn lanes(&self) -> Result<Vec<Budget>, Refusal> {
-        let plans = self.leases.iter().map(|lease| lease.plan.as_ref());
-        let rooms = plans.map(|plan| Ok(lane_budget(plan?)));
-        rooms.collect::<Result<_, &Refusal>>().map_err(Clone::clone)
-    }
-
-    /// Whether what ran out is a slot that one of the leases was to go on.
-    fn is_slot(&self, budget: &Budget) -> bool {
-        self.leases.iter().any(|lease| lease.is_on(budget))
-    }
-}
-
-impl DraftLease {
-    fn is_on(&self, budget: &Budget) -> bool {
-        let lane = self.plan.as_ref().map(|plan| &plan.lane);
-        let is_slot = lane.is_ok_and(|lane| self.part.slots.contains(lane));
-        is_slot && matches!(&budget.share, Share::Lane(full) if Ok(full) == lane)
-    }
 }
 
 impl Core {
@@ -278,67 +207,6 @@ impl Core {
             ask.principal.key,
             earlier.bound_to
         )))
-    }
-
-    async fn draft(&self, ask: &Ask, ttl_seconds: u32) -> Result<Draft, Refusal> {
-        let mut wanted = Vec::new();
-        let mut by_target: BTreeMap<TargetName, Vec<Wanted>> = BTreeMap::new();
-        for scope in &ask.scopes {
-            let found = resolve(scope, &self.inventory, &self.catalogue)?;
-            by_target
-                .entry(found.resource.target.clone())
-                .or_default()
-                .push(found.clone());
-            wanted.push(found);
-        }
-        let mut leases = Vec::new();
-        for (target, wanted) in by_target {
-            let part = Part {
-                lease: LeaseId::fresh(),
-                slots: self.adapter(&target)?.slots(&wanted),
-                target,
-                wanted,
-            };
-            leases.push(self.planned(ask, ttl_seconds, part).await?);
-        }
-        let owner = owner_of(&ask.principal);
-        Ok(Draft {
-            id: RequestId::fresh(),
-            owner,
-            wanted,
-            ttl_seconds,
-            leases,
-        })
-    }
-
-    /// Plans one lease, on the slot that was idle for longest where the cloud needs one.
-    async fn planned(
-        &self,
-        ask: &Ask,
-        ttl_seconds: u32,
-        part: Part,
-    ) -> Result<DraftLease, Refusal> {
-        let (slot, no_slot) = match self.free_slot(&part.slots).await? {
-            Pick::NotNeeded => (None, None),
-            Pick::Free(slot) => (Some(slot), None),
-            Pick::Exhausted(refusal) => (part.slots.first().cloned(), Some(refusal)),
-        };
-        let window = ttl_seconds.min(self.limits.window_seconds);
-        let order = Order {
-            wanted: &part.wanted,
-            target: &part.target,
-            ttl: Duration::from_secs(u64::from(window)),
-            lasts: Duration::from_secs(u64::from(ttl_seconds)),
-            slot: slot.as_ref(),
-            handle: &self.stamp.handle(part.lease),
-            job: &ask.principal.job,
-        };
-        let plan = self.adapter(&part.target)?.plan(&order);
-        Ok(DraftLease {
-            part,
-            plan: plan.map_err(Refusal::from),
-            no_slot,
-        })
     }
 
     /// What a commit that uses the token up has come to. Somebody may have presented the same one
@@ -487,25 +355,6 @@ impl Core {
         Ok((request, intents))
     }
 
-    /// Plans anew what was to go on a slot that somebody else has taken.
-    async fn planned_again(
-        &self,
-        ask: &Ask,
-        mut draft: Draft,
-        taken: &Budget,
-    ) -> Result<Draft, Refusal> {
-        let mut leases = Vec::new();
-        for lease in draft.leases {
-            leases.push(if lease.is_on(taken) {
-                self.planned(ask, draft.ttl_seconds, lease.part).await?
-            } else {
-                lease
-            });
-        }
-        draft.leases = leases;
-        Ok(draft)
-    }
-
     /// Records what leads to a mint, if the standing orders still say what permitted it.
     pub(super) async fn recorded_under<R: Record>(
         &self,
@@ -629,78 +478,4 @@ type Answer = (Recorded<Elevating>, Result<Elevation, Fault>);
 
 fn bad(told: String) -> Refusal {
     Refusal::new("bad_request", told)
-}
-
-fn lane_budget(plan: &Plan) -> Budget {
-    Budget {
-        share: Share::Lane(plan.lane.clone()),
-        leases_max: plan.lane_capacity,
-    }
-}
-
-fn owner_of(principal: &Principal) -> Owner {
-    let job = &principal.job;
-    let under = |id: &str| crate::principal::JobKey::from_parts([job.issuer.as_str(), id]);
-    Owner {
-        job: job.key.as_str().to_owned(),
-        repository: under(&job.repository.id).as_str().to_owned(),
-        tenant: under(&job.repository.owner_id).as_str().to_owned(),
-    }
-}
-
-/// The two things that a submission uses up: the token, and the job's name for its wish.
-struct Uses {
-    token: OnceKey,
-    wish: OnceKey,
-    asked: String,
-    principal: Principal,
-}
-
-impl Uses {
-    fn of(ask: &Ask) -> Self {
-        let job = ask.principal.job.key.as_str();
-        let mut asked: Vec<String> = ask.scopes.iter().map(Scope::to_string).collect();
-        asked.sort();
-        asked.push(
-            ask.ttl_seconds
-                .map_or_else(String::new, |ttl| ttl.to_string()),
-        );
-        asked.push(ask.idempotency_key.clone());
-        Self {
-            token: ask.principal.token.once.clone(),
-            wish: OnceKey(hash(&["idempotency key", job, &ask.idempotency_key])),
-            asked: hash(&asked.iter().map(String::as_str).collect::<Vec<_>>()),
-            principal: ask.principal.clone(),
-        }
-    }
-
-    fn transaction(&self, request: RequestId) -> Transaction {
-        let remember_until = self.principal.token.remember_until;
-        let use_of = |key: &OnceKey| OnceUse {
-            key: key.clone(),
-            bound_to: self.principal.key.clone(),
-            asked: self.asked.clone(),
-            request,
-            remember_until,
-        };
-        Transaction {
-            once: vec![use_of(&self.token), use_of(&self.wish)],
-            ..Transaction::default()
-        }
-    }
-}
-
-/// A digest over parts, each with its length, so that no two lists of parts are alike.
-fn hash(parts: &[&str]) -> String {
-    let mut context = digest::Context::new(&digest::SHA256);
-    for part in parts {
-        context.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
-        context.update(part.as_bytes());
-    }
-    context
-        .finish()
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
 }
