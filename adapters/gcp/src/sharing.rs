@@ -29,7 +29,7 @@ pub(crate) async fn take_parts_back<S: Slot>(
         Carries::One | Carries::Many => unbind_leases(slot, due, holds).await,
     };
     let cut = cut_whole(slot, hand, holds).await;
-    let mut pass = match unbound.and_then(|_| cut) {
+    let mut pass = match unbound.and(cut) {
         Ok(pass) => {
             // No binding of theirs is left; with a boundary there never was one.
             let written = carries != Carries::Bounded;
