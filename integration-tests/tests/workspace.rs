@@ -21,6 +21,7 @@ const MAY_KNOW: &[(&str, &str)] = &[
     ("jitney-sandbox", ""),
     ("jitney-aws", "core"),
     ("jitney-azure", "core"),
+    ("jitney-gcp", "core"),
     ("jitney-ledger-postgres", "core"),
     ("jitney-ledger-spool", "core"),
     ("jitney-ledger-sqlite", "core"),
@@ -30,11 +31,11 @@ const MAY_KNOW: &[(&str, &str)] = &[
     ("jitney-broker", "api core identity policies"),
     (
         "jitney-demo",
-        "api aws broker client core identity ledger-sqlite policies sandbox",
+        "api aws azure broker client core gcp identity ledger-sqlite policies sandbox",
     ),
     (
         "jitney",
-        "api aws azure broker client core demo identity ledger-postgres ledger-spool \
+        "api aws azure broker client core demo gcp identity ledger-postgres ledger-spool \
          ledger-sqlite policies sandbox",
     ),
     (
