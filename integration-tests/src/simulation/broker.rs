@@ -37,6 +37,8 @@ const LOOK_SOON: Duration = Duration::from_millis(200);
 const LOOK_LATER: Duration = Duration::from_secs(10);
 /// A broker that did not run for so much longer than it meant to could not hear any job either.
 const DEAF_AFTER: Duration = Duration::from_secs(5);
+/// How soon it looks back again at a cloud that it could not look through.
+const LOOK_BACK_EVERY: Duration = Duration::from_secs(60);
 /// The longest until a broker that died is there again.
 const RESTART_MAX: Duration = Duration::from_secs(40);
 
@@ -111,6 +113,10 @@ impl Broker {
             busy: Arc::default(),
         };
         scene.stage.spawn(running.process.group(), driver.run());
+        let group = running.process.group();
+        scene
+            .stage
+            .spawn(group, async move { running.look_back().await });
     }
 
     /// Ends the life under way, if there is one.
@@ -291,6 +297,14 @@ impl Driver {
 }
 
 impl Running {
+    /// As the broker does when it begins: a ledger that was restored would not come by itself upon
+    /// what a later one has written.
+    async fn look_back(&self) {
+        while !self.core.look_back().await.is_empty() {
+            self.process.stage().sleep(LOOK_BACK_EVERY).await;
+        }
+    }
+
     /// What is due in no lane.
     async fn keep_house(&self) {
         let now = self.core.clock.now();
