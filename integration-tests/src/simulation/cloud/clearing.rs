@@ -72,7 +72,7 @@ impl CloudPort {
             .await;
         let cleared = answer.inspect_err(|_| self.unsettle(due_handles(due)))?;
         self.process.step().await;
-        self.tell_cleared(&cleared, met);
+        self.tell_cleared(lane, &cleared, met);
         let leases = due.iter().map(|lease| {
             let found = self.judge(lease, &cleared, at);
             (lease.terms().id, Ok(found))
@@ -88,10 +88,10 @@ impl CloudPort {
         Ok(pass)
     }
 
-    fn tell_cleared(&self, cleared: &Cleared, met: &[&str]) {
+    fn tell_cleared(&self, lane: &LaneId, cleared: &Cleared, met: &[&str]) {
         let weather = &self.process.scene().weather;
-        for (handle, _, removal) in &cleared.found {
-            self.process.tell(|| format!("{handle}: {removal:?}"));
+        for (_, _, removal) in &cleared.found {
+            self.process.tell(|| format!("{lane}: {removal:?}"));
             let fault = match removal {
                 Removal::Done => continue,
                 Removal::TooEarly => Fault::Floor,
