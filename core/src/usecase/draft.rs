@@ -58,9 +58,7 @@ impl Draft {
             })
         })
     }
-}
 
-impl Draft {
     /// The room that its leases need in their lanes.
     pub(super) fn lanes(&self) -> Result<Vec<Budget>, Refusal> {
         let plans = self.leases.iter().map(|lease| lease.plan.as_ref());
