@@ -113,7 +113,7 @@ impl Fault {
             Self::Silence => "job falls silent",
             Self::PolicyDenies => "policy denies",
             Self::Unseen => "grant not seen yet",
-            Self::Floor => "grant stays for now",
+            Self::Floor => "grant cannot be taken yet",
         }
     }
 
