@@ -141,6 +141,7 @@ pub(super) async fn holds_stay_in_force(stage: &dyn Stage) -> Held {
     let lease = scribe.ending(other.lease).await?;
     scribe.end(&*adapter, FIRST, lease).await?;
     // A slot is not written for others. It is read back while it is held.
+    let holds = scribe.holds(&lane).await?;
     let read_back = adapter.revoke(&lane, FIRST, &[], &holds).await;
     read_back.map_err(|fault| fault.logged)?;
     ensure_refused(stage, &one.credential).await?;
