@@ -33,6 +33,8 @@ mod quota;
 mod rest;
 mod revoke;
 mod sharing;
+#[doc(hidden)]
+pub mod simulated;
 mod slot;
 mod stamp;
 mod sweep;

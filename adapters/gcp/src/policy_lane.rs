@@ -46,6 +46,11 @@ pub(crate) trait Store: Send + Sync + 'static {
 
     /// Some part of a time, another each time it is asked.
     fn some_of(&self, time: Duration) -> Duration;
+
+    /// Does something whether or not anybody waits for it.
+    fn go_on(&self, work: impl Future<Output = ()> + Send + 'static) {
+        tokio::spawn(work);
+    }
 }
 
 /// A change to be made.
@@ -139,7 +144,7 @@ impl<S: Store> PolicyLane<S> {
             !core::mem::replace(&mut desk.is_writing, true)
         });
         if begins {
-            tokio::spawn(Arc::clone(self).work());
+            self.store.go_on(Arc::clone(self).work());
         }
         edited.await.unwrap_or_else(|_| {
             let logged = format!("the writer of the policy of {} stopped", self.on);

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, Weak};
 use jitney_core::adapter::Adapter;
 use jitney_core::books::Books;
 use jitney_core::handle::StampKey;
-use jitney_core::id::TargetName;
+use jitney_core::id::{InstallationName, TargetName};
 use jitney_core::ledger::Ledger;
 use jitney_core::plan::LaneId;
 use jitney_core::pulse::Pulse;
@@ -25,6 +25,7 @@ use super::policy::Policy;
 use super::ports::LedgerPort;
 use super::process::{OffClock, Process, Scene};
 use super::reply::{NoAnswer, question};
+use super::spool::Spool;
 use crate::fixtures::{SILENCE, catalogue, inventory};
 
 /// The most lanes that one look brings up.
@@ -67,6 +68,8 @@ pub struct Broker {
     number: u32,
     house: Arc<House>,
     clock: Arc<OffClock>,
+    /// Where it notes ends, if it does.
+    spool: Option<Spool>,
     lives: AtomicU32,
     running: Mutex<Option<Arc<Running>>>,
 }
@@ -74,12 +77,18 @@ pub struct Broker {
 impl Broker {
     /// A broker that is not running yet, with a clock that is so many microseconds fast.
     #[must_use]
-    pub fn new(number: u32, house: Arc<House>, fast_micros: i64) -> Arc<Self> {
+    pub fn new(
+        number: u32,
+        house: Arc<House>,
+        fast_micros: i64,
+        spool: Option<Spool>,
+    ) -> Arc<Self> {
         let clock = OffClock::new(house.scene.stage.clone(), fast_micros);
         Arc::new(Self {
             number,
             house,
             clock: Arc::new(clock),
+            spool,
             lives: AtomicU32::new(0),
             running: Mutex::default(),
         })
@@ -105,7 +114,7 @@ impl Broker {
             Arc::clone(scene),
             Box::new(move || mourner.mourn()),
         ));
-        let core = Arc::new(self.house.core(&process));
+        let core = Arc::new(self.house.core(&process, self.spool.as_ref()));
         let running = Arc::new(Running { process, core });
         *lock(&self.running) = Some(Arc::clone(&running));
         let driver = Driver {
@@ -190,17 +199,26 @@ impl Mourner {
 }
 
 impl House {
-    fn core(&self, process: &Arc<Process>) -> Core {
+    fn core(&self, process: &Arc<Process>, spool: Option<&Spool>) -> Core {
         let name: jitney_core::id::CloudName = match "simulated".parse() {
             Ok(name) => name,
             Err(_) => unreachable!("a lower-case word is a cloud's name"),
         };
         let adapters = self.clouds.iter().map(|(target, cloud)| {
-            let port = CloudPort::new(name.clone(), Arc::clone(cloud), Arc::clone(process));
+            let port = CloudPort::new(
+                name.clone(),
+                Arc::clone(cloud),
+                Arc::clone(process),
+                Arc::clone(&self.mutant),
+                installation(),
+            );
             let port: Arc<dyn Adapter> = Arc::new(port);
             (target.clone(), self.mutant.adapter(port))
         });
-        let ledger: Arc<dyn Ledger> = Arc::new(LedgerPort(Arc::clone(process)));
+        let mut ledger: Arc<dyn Ledger> = Arc::new(LedgerPort(Arc::clone(process)));
+        if let Some(spool) = spool {
+            ledger = spool.before(ledger, process, &self.mutant);
+        }
         let clock: Arc<dyn Clock> = process.clock().clone();
         let pulse = Pulse::default();
         pulse.ready(clock.now());
@@ -223,9 +241,15 @@ impl House {
     }
 }
 
+fn installation() -> InstallationName {
+    match "acme".parse() {
+        Ok(name) => name,
+        Err(_) => unreachable!("a lower-case word is an installation's name"),
+    }
+}
+
 fn stamp() -> StampKey {
-    let installation = "acme".parse().ok();
-    match installation.and_then(|name| StampKey::new(name, &[1; 32])) {
+    match StampKey::new(installation(), &[1; 32]) {
         Some(stamp) => stamp,
         None => unreachable!("32 bytes are long enough for a stamp"),
     }

@@ -17,6 +17,8 @@ pub enum Fault {
     CommitLost,
     /// The answer to a commit is lost, and it is applied later.
     CommitLate,
+    /// The ledger cannot be written for a while, and now and then not read either.
+    LedgerOut,
     /// A call that gives is turned away, to come again later.
     MintThrottled,
     /// A call that gives is turned away for good.
@@ -53,11 +55,13 @@ pub enum Fault {
     Unseen,
     /// What was given cannot be taken away yet.
     Floor,
+    /// A policy was changed by others between our read and our write.
+    PolicyChanged,
 }
 
 impl Fault {
     /// Every kind.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 27] = [
         Self::Crash,
         Self::Pause,
         Self::ClockJump,
@@ -65,6 +69,7 @@ impl Fault {
         Self::CommitRefused,
         Self::CommitLost,
         Self::CommitLate,
+        Self::LedgerOut,
         Self::MintThrottled,
         Self::MintDenied,
         Self::MintLost,
@@ -83,6 +88,7 @@ impl Fault {
         Self::PolicyDenies,
         Self::Unseen,
         Self::Floor,
+        Self::PolicyChanged,
     ];
 
     /// In words, for a table and a trace.
@@ -96,6 +102,7 @@ impl Fault {
             Self::CommitRefused => "commit refused",
             Self::CommitLost => "commit's answer lost",
             Self::CommitLate => "commit lands late",
+            Self::LedgerOut => "ledger takes nothing",
             Self::MintThrottled => "mint throttled",
             Self::MintDenied => "mint denied",
             Self::MintLost => "mint lost",
@@ -114,6 +121,7 @@ impl Fault {
             Self::PolicyDenies => "policy denies",
             Self::Unseen => "grant not seen yet",
             Self::Floor => "grant cannot be taken yet",
+            Self::PolicyChanged => "policy changed by others",
         }
     }
 
@@ -166,8 +174,9 @@ impl Fault {
             Self::Silence => (120, 30),
             Self::CloudDown | Self::Undone | Self::ClockJump => (3, 1),
             Self::Restored => (12, 4),
+            Self::LedgerOut => (8, 2),
             // These strike by themselves, where a cloud is so.
-            Self::Unseen | Self::Floor => (0, 0),
+            Self::Unseen | Self::Floor | Self::PolicyChanged => (0, 0),
         }
     }
 }

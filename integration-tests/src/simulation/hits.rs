@@ -75,6 +75,9 @@ pub fn impossible(fault: Fault, state: &str) -> Option<&'static str> {
         (F::Unseen | F::Floor, "elevating" | "active") => {
             Some("nothing is to be taken away from a lease that is not over")
         }
+        (F::PolicyChanged, "active" | "ended") => {
+            Some("a policy is written when a lease begins and when it is taken back")
+        }
         (F::Undone, "elevating" | "active") => Some("nothing is written yet that could be undone"),
         _ => None,
     }

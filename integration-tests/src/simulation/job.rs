@@ -207,6 +207,8 @@ impl Job {
             let asking =
                 move |core: Arc<Core>| async move { core.release(lease, &proof).await.is_ok() };
             if self.call(asking).await == Some(true) {
+                let scene = &self.house.scene;
+                scene.notary.told_ended(scene, lease);
                 return;
             }
             self.pause(ATTEMPT_PAUSE).await;

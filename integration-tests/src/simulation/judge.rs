@@ -1,6 +1,6 @@
 //! What must be true of every world in the end, whatever happened in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jitney_core::audit::{Entry, Event, Frontier, LeafHash};
@@ -10,7 +10,7 @@ use jitney_core::lease::Outcome;
 use jitney_core::ledger::{Row, RowId};
 use jitney_core::time::Timestamp;
 
-use super::cloud::{Cloud, Estate, Session};
+use super::cloud::{Cloud, Estate, SKEW, Session};
 use super::executor::Rest;
 use super::ledger::Tables;
 use super::process::Scene;
@@ -34,6 +34,10 @@ pub fn judge(scene: &Scene, clouds: &BTreeMap<TargetName, Arc<Cloud>>, rest: Res
         let calm_from = scene.weather.calm_from().max(cloud.down_until());
         let excused_until = calm_from.plus(cloud.style.repaired_within());
         cloud.look(|estate| {
+            for lost in estate.accounts.lost() {
+                let rule = "of a shared policy nothing foreign is dropped or changed";
+                scene.notary.object(rule, lost.to_string());
+            }
             for session in estate.sessions() {
                 is_of_one_lease(scene, estate, session);
                 match scene.notary.went_back() {
@@ -50,6 +54,7 @@ pub fn judge(scene: &Scene, clouds: &BTreeMap<TargetName, Arc<Cloud>>, rest: Res
         });
     }
     the_log_tells_what_is(scene, &tables);
+    what_was_told_is(scene, &tables);
 }
 
 /// Jitney never gives up: once nothing goes wrong any more, everything ends.
@@ -215,6 +220,42 @@ fn the_log_tells_what_is(scene: &Scene, tables: &Tables) {
             scene.notary.name_of(lease)
         );
         scene.notary.object(rule, how);
+    }
+}
+
+/// A lease begins to end once, and if its job was told so, by then. An end may have waited in a
+/// spool while the ledger could not be written, or have been passed over for another one: then the
+/// log says that. A ledger that went back in time may have forgotten either.
+fn what_was_told_is(scene: &Scene, tables: &Tables) {
+    if scene.notary.went_back().is_some() {
+        return;
+    }
+    let mut ends: BTreeMap<LeaseId, Vec<Timestamp>> = BTreeMap::new();
+    let mut passed_over = BTreeSet::new();
+    let entries = tables.log().iter();
+    for entry in entries.filter_map(|bytes| Entry::decode(bytes).ok()) {
+        match (entry.lease_id(), entry.event()) {
+            (Some(lease), Event::LeaseEnding | Event::LeaseDoubted) => {
+                ends.entry(lease).or_default().push(entry.at());
+            }
+            (Some(lease), Event::SpoolPassedOver) => drop(passed_over.insert(lease)),
+            _ => {}
+        }
+    }
+    for (lease, told_at) in scene.notary.all_told_ended() {
+        let began = ends.get(&lease).and_then(|ends| ends.first());
+        // Brokers' clocks are off, each by less than the skew.
+        let in_time = began.is_some_and(|at| *at <= told_at.plus(SKEW * 2));
+        if !in_time && !passed_over.contains(&lease) {
+            let name = scene.notary.name_of(lease);
+            let how = format!("{name} was said to end at {told_at}, and ends at {began:?}");
+            scene.notary.object("an end that was told is an end", how);
+        }
+    }
+    for (lease, ends) in ends.iter().filter(|(_, ends)| ends.len() > 1) {
+        let name = scene.notary.name_of(*lease);
+        let how = format!("{name} begins to end at {ends:?}");
+        scene.notary.object("a lease begins to end once", how);
     }
 }
 

@@ -29,6 +29,7 @@ pub mod ports;
 pub mod process;
 pub mod reply;
 pub mod shrink;
+pub mod spool;
 pub mod trace;
 pub mod weather;
 pub mod world;

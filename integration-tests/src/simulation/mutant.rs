@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jitney_core::adapter::Adapter;
 use jitney_core::ledger::Ledger;
+use serde_json::Value;
 
 use super::process::Process;
 
@@ -12,6 +13,21 @@ pub trait Mutant: Send + Sync {
     /// The ledger as core sees it.
     fn ledger(&self, real: Arc<dyn Ledger>, _process: &Arc<Process>) -> Arc<dyn Ledger> {
         real
+    }
+
+    /// What reaches a spool of what is noted in it.
+    fn noted(&self, payload: Vec<u8>) -> Option<Vec<u8>> {
+        Some(payload)
+    }
+
+    /// What an adapter makes of an account's description.
+    fn description(&self, text: String) -> String {
+        text
+    }
+
+    /// What an adapter sends when it writes a policy.
+    fn policy(&self, written: Value) -> Value {
+        written
     }
 
     /// A cloud's adapter as core sees it.

@@ -48,6 +48,12 @@ pub struct Tally {
     pub recoveries: u64,
     /// Holds replaced by one watermark.
     pub compactions: u64,
+    /// What a stranger undid and the log told of.
+    pub undone: u64,
+    /// Ends that were noted in a spool.
+    pub noted: u64,
+    /// Times at which a spool was merged into the ledger.
+    pub merges: u64,
     /// Entries that are left in lists for nothing.
     pub litter: u64,
 }
@@ -65,6 +71,9 @@ impl Tally {
         self.halts += other.halts;
         self.recoveries += other.recoveries;
         self.compactions += other.compactions;
+        self.undone += other.undone;
+        self.noted += other.noted;
+        self.merges += other.merges;
         self.litter += other.litter;
     }
 }
@@ -75,6 +84,7 @@ struct Notes {
     states: BTreeMap<LeaseId, String>,
     ended_at: BTreeMap<LeaseId, Timestamp>,
     owners: BTreeMap<LaneId, (Epoch, String)>,
+    told_ended: BTreeMap<LeaseId, Timestamp>,
     restored_at: Option<Timestamp>,
     recovered_at: Option<Timestamp>,
     violations: Vec<Violation>,
@@ -111,6 +121,23 @@ impl Notary {
     #[must_use]
     pub fn ended_at(&self, lease: LeaseId) -> Option<Timestamp> {
         lock(&self.0).ended_at.get(&lease).copied()
+    }
+
+    /// An end was noted in a spool.
+    pub fn noted(&self) {
+        lock(&self.0).tally.noted += 1;
+    }
+
+    /// A job was told that its lease ends, or has ended.
+    pub fn told_ended(&self, scene: &Scene, lease: LeaseId) {
+        let now = scene.stage.now();
+        lock(&self.0).told_ended.entry(lease).or_insert(now);
+    }
+
+    /// The leases of which that was told, and when.
+    #[must_use]
+    pub fn all_told_ended(&self) -> BTreeMap<LeaseId, Timestamp> {
+        lock(&self.0).told_ended.clone()
     }
 
     /// So many entries are left in lists for nothing.
@@ -170,6 +197,8 @@ impl Notary {
                 Event::LeaseRenewed => notes.tally.renewals += 1,
                 Event::Halted => notes.tally.halts += 1,
                 Event::HoldsCompacted => notes.tally.compactions += 1,
+                Event::HoldUndone => notes.tally.undone += 1,
+                Event::SpoolMerged => notes.tally.merges += 1,
                 Event::Recovered => {
                     notes.tally.recoveries += 1;
                     notes.recovered_at = Some(scene.stage.now());

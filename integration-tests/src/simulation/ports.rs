@@ -31,7 +31,8 @@ impl LedgerPort {
         question: impl Future<Output = Result<T, CannotRead>> + Send,
     ) -> Result<T, CannotRead> {
         self.0.step().await;
-        if self.goes_wrong(Call::Read).is_some() {
+        let is_out = self.0.scene().outage.stops_reads(self.0.stage().now());
+        if is_out || self.goes_wrong(Call::Read).is_some() {
             return Err(CannotRead("the simulated ledger is not there".to_owned()));
         }
         let answer = question.await;
@@ -54,6 +55,13 @@ impl LedgerPort {
         self.0.stage().sleep(self.0.jitter()).await;
         let unknown = || CommitError::Unknown("the simulated answer was lost".to_owned());
         let scene = Arc::clone(self.0.scene());
+        if scene.outage.stops_writes(scene.stage.now()) {
+            let states = scene.states();
+            let states = states.iter().map(String::as_str);
+            scene.weather.met(Fault::LedgerOut, states);
+            let words = "the simulated ledger takes nothing for a while".to_owned();
+            return Err(CommitError::Unavailable(words));
+        }
         match self.goes_wrong(Call::Commit) {
             Some((Fault::CommitRefused, _)) => {
                 let words = "the simulated ledger takes nothing".to_owned();
@@ -71,7 +79,8 @@ impl LedgerPort {
                 let restored = scene.ledger.restored();
                 self.0.stage().spawn(Group::WORLD, async move {
                     scene.stage.sleep(later).await;
-                    if scene.ledger.restored() == restored {
+                    let is_out = scene.outage.stops_writes(scene.stage.now());
+                    if scene.ledger.restored() == restored && !is_out {
                         let _ = work(&scene, &hand);
                     }
                 });

@@ -29,12 +29,41 @@ pub struct Scene {
     pub dice: Dice,
     /// The one ledger.
     pub ledger: MemoryLedger,
+    /// Whether it can be reached.
+    pub outage: Outage,
     /// What goes wrong.
     pub weather: Weather,
     /// Who watches.
     pub notary: Notary,
     /// What is told.
     pub trace: Trace,
+}
+
+/// Until when the ledger takes no commit, and until when it answers nothing at all.
+#[derive(Default)]
+pub struct Outage(Mutex<(Timestamp, Timestamp)>);
+
+impl Outage {
+    /// Nothing is written before `until`; nor read, if `reads_too`.
+    pub fn begin(&self, until: Timestamp, reads_too: bool) {
+        let mut out = lock(&self.0);
+        out.0 = out.0.max(until);
+        if reads_too {
+            out.1 = out.1.max(until);
+        }
+    }
+
+    /// Whether nothing can be written.
+    #[must_use]
+    pub fn stops_writes(&self, now: Timestamp) -> bool {
+        now < lock(&self.0).0
+    }
+
+    /// Whether nothing can be read either.
+    #[must_use]
+    pub fn stops_reads(&self, now: Timestamp) -> bool {
+        now < lock(&self.0).1
+    }
 }
 
 impl Scene {

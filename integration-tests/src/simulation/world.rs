@@ -18,13 +18,14 @@ use super::judge::judge;
 use super::ledger::MemoryLedger;
 use super::mutant::Mutant;
 use super::notary::{Notary, Tally, Violation};
-use super::process::Scene;
+use super::process::{Outage, Scene};
+use super::spool::Spool;
 use super::trace::Trace;
 use super::weather::{Key, Only, Weather};
 use crate::fixtures::{BACKUP, PROD, START};
 
 /// The most polls of one world.
-const POLLS_MAX: u64 = 4_000_000;
+const POLLS_MAX: u64 = 12_000_000;
 /// How long everything may take to be over, once nothing goes wrong any more.
 const OVER_WITHIN: Duration = Duration::from_secs(3 * 3600);
 /// How often it is looked whether everything is over.
@@ -38,6 +39,9 @@ const RUSH: u64 = 70;
 const RUSH_ODDS: u64 = 50;
 /// How much a restored ledger has forgotten at most.
 const FORGETS_MAX: Duration = Duration::from_secs(3600);
+
+/// How long the ledger can be out at most.
+const OUT_MAX: Duration = Duration::from_secs(20 * 60);
 
 /// What decides a world.
 #[derive(Clone)]
@@ -117,6 +121,8 @@ enum Event {
     Undone(usize),
     ClockJump(usize, i64),
     Restored(Duration),
+    /// For so long, and whether it cannot be read either.
+    LedgerOut(Duration, bool),
 }
 
 impl World {
@@ -142,6 +148,7 @@ impl World {
                 stage: stage.clone(),
                 dice,
                 ledger: MemoryLedger::default(),
+                outage: Outage::default(),
                 weather,
                 notary: Notary::default(),
             }),
@@ -163,7 +170,7 @@ impl World {
     /// By then everything must be over.
     fn over_by(&self) -> Timestamp {
         let up_again = self.events.iter().map(|(at, event)| match event {
-            Event::CloudDown(_, time) => at.plus(*time),
+            Event::CloudDown(_, time) | Event::LedgerOut(time, _) => at.plus(*time),
             Event::Undone(_) | Event::ClockJump(..) | Event::Restored(_) => *at,
         });
         up_again
@@ -242,22 +249,24 @@ impl World {
 
 /// How the cloud takes back that has no lists.
 fn other_style(world: Dice) -> Style {
-    if world.named("style").one_in(2) {
-        Style::Deletes
-    } else {
-        Style::Slots
+    match world.named("style").below(3) {
+        0 => Style::Deletes,
+        1 => Style::Slots,
+        _ => Style::Accounts,
     }
 }
 
 fn brokers(house: &Arc<House>, cast: &mut Dice) -> Vec<Arc<Broker>> {
     let count = u32::try_from(1 + cast.below(3)).unwrap_or(1);
     let are_off = house.scene.weather.odds(Fault::ClockJump) > 0;
+    let has_spools = house.scene.dice.named("spools").one_in(2);
     let mut brokers = Vec::new();
     for number in 0..count {
         let off = off_by(cast);
         if number == 0 || house.scene.weather.lets(Key::Broker(number)) {
             let off = if are_off { off } else { 0 };
-            brokers.push(Broker::new(number, Arc::clone(house), off));
+            let spool = has_spools.then(Spool::default);
+            brokers.push(Broker::new(number, Arc::clone(house), off, spool));
         }
     }
     brokers
@@ -279,6 +288,7 @@ fn events(scene: &Scene, brokers: usize, active: Duration) -> Vec<(Timestamp, Ev
         Fault::Undone,
         Fault::ClockJump,
         Fault::Restored,
+        Fault::LedgerOut,
     ];
     for fault in kinds {
         let mut dice = scene.dice.named("events").named(fault.as_str());
@@ -296,6 +306,10 @@ fn events(scene: &Scene, brokers: usize, active: Duration) -> Vec<(Timestamp, Ev
                     Event::CloudDown(which, down_for(is_long, &mut dice))
                 }
                 Fault::Undone => Event::Undone(which),
+                Fault::LedgerOut => {
+                    let time = dice.between(Duration::from_secs(20), OUT_MAX);
+                    Event::LedgerOut(time, dice.one_in(4))
+                }
                 Fault::Restored => {
                     Event::Restored(dice.between(Duration::from_secs(60), FORGETS_MAX))
                 }
@@ -321,7 +335,7 @@ fn down_for(is_long: bool, dice: &mut Dice) -> Duration {
     }
 }
 
-fn befall(house: &House, brokers: &[Arc<Broker>], event: Event) {
+fn befall(house: &House, brokers: &Arc<Vec<Arc<Broker>>>, event: Event) {
     let scene = &house.scene;
     let cloud = |which: usize| {
         let place = which.checked_rem(house.clouds.len()).unwrap_or(0);
@@ -348,6 +362,16 @@ fn befall(house: &House, brokers: &[Arc<Broker>], event: Event) {
                 broker.set_clock(micros);
             }
             met(scene, Fault::ClockJump, |_| true);
+        }
+        Event::LedgerOut(time, reads_too) => {
+            scene.outage.begin(scene.stage.now().plus(time), reads_too);
+            met(scene, Fault::LedgerOut, |_| true);
+            // Who mends it stops what writes it.
+            let (stage, brokers) = (scene.stage.clone(), Arc::clone(brokers));
+            stage.clone().spawn(Group::WORLD, async move {
+                stage.sleep(time * 3 / 4).await;
+                brokers.iter().for_each(Broker::kill);
+            });
         }
         Event::Restored(back) => {
             met(scene, Fault::Restored, |_| true);

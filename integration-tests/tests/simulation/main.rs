@@ -12,8 +12,10 @@
     clippy::print_stdout
 )]
 
+mod account_mutants;
 mod bent;
 mod mutants;
 mod slot_mutants;
+mod spool_mutants;
 mod tools;
 mod worlds;

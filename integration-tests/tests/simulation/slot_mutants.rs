@@ -14,14 +14,14 @@ use jitney_integration_tests::simulation::mutant::Mutant;
 use crate::bent::Bend;
 use crate::mutants::{BentAdapter, NOTHING_LEFT, bending, caught};
 
-const OF_ONE_LEASE: &str = "no credential does what another lease may";
+pub const OF_ONE_LEASE: &str = "no credential does what another lease may";
 
 fn is_slot(lane: &LaneId) -> bool {
     lane.name.starts_with("slot-")
 }
 
 /// Takes a slot for free while it is in quarantine.
-struct IgnoresQuarantine;
+pub struct IgnoresQuarantine;
 
 impl Bend for IgnoresQuarantine {
     fn write(&self, transaction: &mut Transaction) {

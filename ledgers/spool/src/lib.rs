@@ -15,10 +15,12 @@
 #![deny(missing_docs)]
 
 mod file;
+mod ground;
 mod merging;
 mod noted;
 mod overlay;
 mod spooled;
 
-pub use file::{BYTES_MIN, CannotNote, CannotOpen, SpoolFile, waiting};
+pub use file::{BYTES_MIN, CannotNote, CannotOpen, Found, SpoolFile, waiting};
+pub use ground::{Disk, Ground, Records};
 pub use spooled::Spooled;

@@ -3,10 +3,10 @@
 use jitney_core::audit::{Entry, Event};
 use jitney_core::ledger::{CommitError, RowId, Transaction};
 use jitney_core::spool::{Merging, merge};
-use tokio::task::spawn_blocking;
 
+use crate::ground::{Ground, Records as _};
 use crate::noted::Chain;
-use crate::spooled::{Spooled, not_done};
+use crate::spooled::Spooled;
 
 /// How many leases are merged in one commit.
 const LEASES_PER_COMMIT: usize = 64;
@@ -29,7 +29,7 @@ struct Batch {
     tally: Tally,
 }
 
-impl Spooled {
+impl<G: Ground> Spooled<G> {
     /// Merges everything that is noted. Done when there is nothing.
     ///
     /// # Errors
@@ -117,14 +117,14 @@ impl Spooled {
     /// Empties the file, unless something was noted in the meantime. True when all is merged.
     async fn empty(&self) -> Result<bool, CommitError> {
         let shared = std::sync::Arc::clone(&self.shared);
-        let emptied = spawn_blocking(move || {
+        let emptied = self.ground.at_the_disk(move || {
             let mut file = shared.file();
             if shared.desk().noted.waiting() > 0 {
                 return Ok(false);
             }
             file.clear().map(|()| true)
         });
-        match emptied.await.map_err(|error| not_done(&error))? {
+        match emptied.await? {
             Ok(all) => {
                 if all {
                     tracing::info!("what was noted in the spool is in the ledger");

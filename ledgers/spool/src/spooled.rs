@@ -17,10 +17,9 @@ use jitney_core::plan::LaneId;
 use jitney_core::principal::OnceKey;
 use jitney_core::spool::{Ends, Note, ends_only, may_only_end};
 use jitney_core::time::{Clock, Timestamp};
-use tokio::task::{JoinError, spawn_blocking};
-use tokio::time::timeout;
 
-use crate::file::{CannotNote, CannotOpen, SpoolFile};
+use crate::file::{CannotNote, CannotOpen, Found, SpoolFile};
+use crate::ground::{Disk, Ground, Records};
 use crate::merging::Tally;
 use crate::noted::Noted;
 
@@ -34,17 +33,18 @@ const LANE_PAUSE: Duration = Duration::from_secs(5);
 const NEVER_CLAIMED: Epoch = Epoch(0);
 
 /// A ledger that goes on taking ends while the one behind it takes nothing.
-pub struct Spooled {
+pub struct Spooled<G: Ground = Disk> {
+    pub(crate) ground: G,
     pub(crate) inner: Arc<dyn Ledger>,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared<G::Records>>,
     /// One merge at a time.
     pub(crate) merging: tokio::sync::Mutex<()>,
 }
 
 /// Locked in this order. The file is locked only by threads that may wait for a disk.
-pub(crate) struct Shared {
-    file: Mutex<SpoolFile>,
+pub(crate) struct Shared<R> {
+    file: Mutex<R>,
     desk: Mutex<Desk>,
 }
 
@@ -77,6 +77,18 @@ impl Spooled {
         bytes: u64,
     ) -> Result<Self, CannotOpen> {
         let (file, found) = SpoolFile::open(path, installation, bytes)?;
+        Ok(Self::upon(Disk, inner, clock, (file, found)))
+    }
+}
+
+impl<G: Ground> Spooled<G> {
+    /// Puts a spool before a ledger, wherever it is kept, with what was found in it.
+    pub fn upon(
+        ground: G,
+        inner: Arc<dyn Ledger>,
+        clock: Arc<dyn Clock>,
+        (records, found): (G::Records, Found),
+    ) -> Self {
         let mut desk = Desk::default();
         let mut unreadable = found.unreadable;
         for payload in found.payloads {
@@ -103,23 +115,25 @@ impl Spooled {
             tracing::warn!(leases, "ends are noted in the spool; they are merged first");
         }
         desk.tally.unreadable = unreadable;
-        Ok(Self {
+        Self {
+            ground,
             inner,
             clock,
             shared: Arc::new(Shared {
-                file: Mutex::new(file),
+                file: Mutex::new(records),
                 desk: Mutex::new(desk),
             }),
             merging: tokio::sync::Mutex::new(()),
-        })
+        }
     }
 
     /// Waits for the ledger, but not for ever. Who is no longer waited for may still be heard of.
-    async fn in_time<T>(
+    async fn in_time<T: Send>(
         &self,
         work: impl Future<Output = Result<T, CommitError>> + Send,
     ) -> Result<T, CommitError> {
-        timeout(PATIENCE, work).await.unwrap_or_else(|_| {
+        let answer = self.ground.in_time(PATIENCE, work).await;
+        answer.unwrap_or_else(|| {
             let seconds = PATIENCE.as_secs();
             Err(CommitError::Unknown(format!("no answer in {seconds} s")))
         })
@@ -160,8 +174,8 @@ impl Spooled {
             return Ok(self.shared.desk().sequence);
         }
         let shared = Arc::clone(&self.shared);
-        let noted = spawn_blocking(move || shared.note(ends)).await;
-        match noted.map_err(|error| not_done(&error))? {
+        let noted = self.ground.at_the_disk(move || shared.note(ends)).await;
+        match noted? {
             Ok(sequence) => Ok(sequence),
             Err(NotNoted::Changed(row)) => Err(CommitError::Conflict(row)),
             Err(NotNoted::Cannot(error)) => {
@@ -179,7 +193,10 @@ impl Spooled {
             let noted = self.shared.desk().noted.over_one(row.id, None);
             let stored = match noted {
                 Some(_) => None,
-                None => timeout(PATIENCE, self.inner.row(row.id)).await.ok(),
+                None => {
+                    let asked = self.inner.row(row.id);
+                    self.ground.in_time(PATIENCE, asked).await
+                }
             };
             match stored {
                 Some(Ok(Some(stored))) if stored == *row => {}
@@ -199,12 +216,12 @@ enum NotNoted {
     Cannot(CannotNote),
 }
 
-impl Shared {
+impl<R: Records> Shared<R> {
     pub(crate) fn desk(&self) -> MutexGuard<'_, Desk> {
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn file(&self) -> MutexGuard<'_, SpoolFile> {
+    pub(crate) fn file(&self) -> MutexGuard<'_, R> {
         self.file.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -255,13 +272,8 @@ impl Desk {
     }
 }
 
-/// A thread that writes the spool came to no end.
-pub(crate) fn not_done(error: &JoinError) -> CommitError {
-    CommitError::Unavailable(format!("the spool was not written: {error}"))
-}
-
 #[async_trait]
-impl Ledger for Spooled {
+impl<G: Ground> Ledger for Spooled<G> {
     async fn commit(&self, transaction: Transaction) -> Result<u64, CommitError> {
         if !may_only_end(&transaction) {
             self.merge().await?;

@@ -11,7 +11,8 @@ use jitney_core::id::LeaseId;
 use jitney_core::plan::LaneId;
 use jitney_core::time::Timestamp;
 
-use super::{Rights, Style};
+use super::google::account_of;
+use super::{Accounts, Rights, Style};
 
 /// A session.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,13 +104,14 @@ impl Listed {
 }
 
 /// Everything the cloud ever did.
-#[derive(Default)]
 pub struct Estate {
     sessions: Vec<Session>,
     lists: BTreeMap<LaneId, BTreeMap<ListName, Listed>>,
     /// Where rights are given to identities.
     pub(super) rights: Rights,
-    gives_rights: bool,
+    /// Where accounts are lent.
+    pub accounts: Accounts,
+    style: Style,
 }
 
 impl Estate {
@@ -117,8 +119,11 @@ impl Estate {
     #[must_use]
     pub fn of(style: Style) -> Self {
         Self {
-            gives_rights: style == Style::Slots,
-            ..Self::default()
+            sessions: Vec::new(),
+            lists: BTreeMap::new(),
+            rights: Rights::default(),
+            accounts: Accounts::default(),
+            style,
         }
     }
 
@@ -142,8 +147,11 @@ impl Estate {
         let versions = lists.flat_map(|list| &list.versions);
         let changes = versions.map(|version| version.in_force_at);
         let given = self.rights.moments(&session.lane);
+        let account = account_of(&session.lane);
+        let lent = self.accounts.moments(&account);
         let moments = changes
             .chain(given)
+            .chain(lent)
             .chain([excused_until])
             .filter(|it| *it > from);
         let mut moments: BTreeSet<Timestamp> = moments.collect();
@@ -151,8 +159,12 @@ impl Estate {
         let works = |now: &Timestamp| {
             let is_freed = |list: &Listed| list.frees(session, *now);
             let excused = *now < excused_until && self.lists_of(&session.lane).any(is_freed);
-            let gives = || self.rights.gives(&session.lane, *now, excused_until);
-            self.allows(session, *now) && !excused && (!self.gives_rights || gives())
+            let gives = || match self.style {
+                Style::Denies | Style::Deletes => true,
+                Style::Slots => self.rights.gives(&session.lane, *now, excused_until),
+                Style::Accounts => self.accounts.gives(&account, *now, excused_until),
+            };
+            self.allows(session, *now) && !excused && gives()
         };
         moments.into_iter().find(works)
     }
@@ -164,7 +176,15 @@ impl Estate {
         session: &Session,
         restored_at: Option<Timestamp>,
     ) -> Option<(Timestamp, LeaseId)> {
-        self.rights.of_another(session, restored_at)
+        match self.style {
+            Style::Accounts => {
+                let account = account_of(&session.lane);
+                self.accounts.of_another(&account, session, restored_at)
+            }
+            Style::Denies | Style::Deletes | Style::Slots => {
+                self.rights.of_another(session, restored_at)
+            }
+        }
     }
 
     fn allows(&self, session: &Session, now: Timestamp) -> bool {

@@ -10,6 +10,7 @@ use jitney_core::time::{Clock as _, Timestamp};
 use super::port::{CloudPort, believed};
 use super::{Cloud, Session, Style};
 use crate::simulation::fault::Call;
+use crate::simulation::process::Scene;
 
 /// The field of a credential that names its session.
 pub const SESSION: &str = "session";
@@ -36,7 +37,7 @@ impl CloudPort {
         if self.cloud.style == Style::Slots && turn == Turn::First {
             self.ensure_at_rest(terms, mark).await?;
         }
-        let row = self.row_of(terms);
+        let row = row_of(self.process.scene(), terms);
         let state = row.as_ref().map_or("", |row| row.state.as_str());
         let fate = self.fate(Call::Mint, &[state])?;
         self.process.step().await;
@@ -52,7 +53,7 @@ impl CloudPort {
             asked_at: self.process.stage().now(),
             minted_at: Timestamp::default(),
             expires_at: Timestamp::default(),
-            covered_until: self.covered_until(terms),
+            covered_until: covered_until(self.process.scene(), terms),
             mark,
             deleted_at: None,
         };
@@ -89,20 +90,20 @@ impl CloudPort {
             provider_request: None,
         })
     }
+}
 
-    /// Until when the ledger, at this moment, knows that something of a lease may work. It is read
-    /// from the stored bytes: an answer by way of core's types would be core's word for itself.
-    fn covered_until(&self, terms: &Terms) -> Option<Timestamp> {
-        let row = self.row_of(terms)?;
-        let body: serde_json::Value = serde_json::from_str(&row.body).ok()?;
-        let until = body.get("exposed_until")?.as_i64()?;
-        (!row.is_final).then(|| Timestamp::from_micros(until))
-    }
+/// Until when the ledger, at this moment, knows that something of a lease may work. It is read from
+/// the stored bytes: an answer by way of core's types would be core's word for itself.
+pub(super) fn covered_until(scene: &Scene, terms: &Terms) -> Option<Timestamp> {
+    let row = row_of(scene, terms)?;
+    let body: serde_json::Value = serde_json::from_str(&row.body).ok()?;
+    let until = body.get("exposed_until")?.as_i64()?;
+    (!row.is_final).then(|| Timestamp::from_micros(until))
+}
 
-    fn row_of(&self, terms: &Terms) -> Option<Row> {
-        self.process.scene().ledger.look(|tables| {
-            let id = RowId::Lease(terms.id);
-            tables.rows().find(|row| row.id == id).cloned()
-        })
-    }
+fn row_of(scene: &Scene, terms: &Terms) -> Option<Row> {
+    scene.ledger.look(|tables| {
+        let id = RowId::Lease(terms.id);
+        tables.rows().find(|row| row.id == id).cloned()
+    })
 }

@@ -8,9 +8,11 @@
 //! a session worked at some moment follows from the estate's past and from nothing that anybody
 //! says.
 
+mod accounts;
 mod clearing;
 mod estate;
 mod giving;
+mod google;
 mod lists;
 mod port;
 mod slots;
@@ -28,8 +30,12 @@ use jitney_core::id::TargetName;
 use jitney_core::plan::LaneId;
 use jitney_core::time::Timestamp;
 
+pub use accounts::Accounts;
+use accounts::{BOUND_LAG_MAX, Written};
 pub use estate::{Estate, Session};
+use google::account_of;
 pub use port::CloudPort;
+use serde_json::Value;
 use slots::{Cleared, TOKEN_LIFE};
 pub use slots::{Right, Rights, SLOT_LAG_MAX};
 
@@ -49,6 +55,9 @@ pub const LAG_MAX: Duration = Duration::from_secs(6);
 /// How long an adapter waits, after it read back what it wrote, until it calls it settled.
 pub const SETTLE: Duration = Duration::from_secs(8);
 
+/// One time in so many somebody else writes a shared policy between our read and our write.
+const NEIGHBOUR_ODDS: u64 = 4;
+
 /// How a cloud takes back what it gave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
@@ -60,6 +69,9 @@ pub enum Style {
     /// A right is taken from an identity of ours, whose sessions live on. For minutes after it was
     /// given it cannot be taken, and for minutes after it was taken it works.
     Slots,
+    /// An account of ours is lent: it is bound and enabled, and its tokens end when it is disabled
+    /// and wake when it is enabled again. Its bindings are in a policy that others write too.
+    Accounts,
 }
 
 impl Style {
@@ -67,7 +79,7 @@ impl Style {
     #[must_use]
     pub const fn life(self) -> Duration {
         match self {
-            Self::Denies | Self::Deletes => SESSION_LIFE,
+            Self::Denies | Self::Deletes | Self::Accounts => SESSION_LIFE,
             Self::Slots => TOKEN_LIFE,
         }
     }
@@ -76,16 +88,22 @@ impl Style {
     #[must_use]
     pub const fn lag_max(self) -> Duration {
         match self {
-            Self::Denies | Self::Deletes => LAG_MAX,
+            Self::Denies | Self::Deletes | Self::Accounts => LAG_MAX,
             Self::Slots => SLOT_LAG_MAX,
         }
+    }
+
+    /// Whether it gives to identities of ours, that carry one lease at a time.
+    #[must_use]
+    pub const fn has_slots(self) -> bool {
+        matches!(self, Self::Slots | Self::Accounts)
     }
 
     /// How soon what a stranger undid is done again and in force: lanes are read back every minute.
     #[must_use]
     pub const fn repaired_within(self) -> Duration {
         match self {
-            Self::Denies | Self::Deletes => Duration::from_secs(600),
+            Self::Denies | Self::Deletes | Self::Accounts => Duration::from_secs(600),
             Self::Slots => Duration::from_secs(1_800),
         }
     }
@@ -156,15 +174,70 @@ impl Cloud {
         match self.style {
             Style::Denies | Style::Deletes => state.estate.empty_lists(in_force_at),
             Style::Slots => state.estate.rights.give_back(now),
+            Style::Accounts => state.estate.accounts.give_back(now),
         }
     }
 
     /// How long the next change takes to be in force.
     fn lag(&self) -> Duration {
+        self.lag_below(self.style.lag_max())
+    }
+
+    fn lag_below(&self, most: Duration) -> Duration {
         let mut state = self.lock();
         state.changes += 1;
         let mut dice = self.dice.at(state.changes);
-        dice.between(Duration::ZERO, self.style.lag_max())
+        dice.between(Duration::ZERO, most)
+    }
+
+    /// Asks or changes accounts.
+    pub(super) fn accounts<T>(&self, work: impl FnOnce(&mut Accounts) -> T) -> T {
+        work(&mut self.lock().estate.accounts)
+    }
+
+    /// Enables or disables an account.
+    pub(super) fn enable(&self, name: &str, enabled: bool) {
+        let when = (self.stage.now(), self.lag());
+        self.accounts(|it| it.enable(name, enabled, when, false));
+    }
+
+    /// Writes the policy for us.
+    pub(super) fn set_policy(&self, policy: &Value) -> Written {
+        let when = (self.stage.now(), self.lag_below(BOUND_LAG_MAX));
+        self.accounts(|it| it.set_policy(policy, when, false))
+    }
+
+    /// The policy as it is read. Now and then one of those who have bindings of their own in it
+    /// writes it right after that, if anything may still go wrong.
+    pub(super) fn policy(&self, is_calm: bool) -> Value {
+        let now = self.stage.now();
+        let mut dice = {
+            let mut state = self.lock();
+            state.changes += 1;
+            self.dice.named("neighbour").at(state.changes)
+        };
+        self.accounts(|it| {
+            let policy = it.policy();
+            if !is_calm && dice.one_in(NEIGHBOUR_ODDS) {
+                it.neighbour(&format!("user:{}", dice.below(3)), now);
+            }
+            policy
+        })
+    }
+
+    /// Makes a session of an account, unless that is disabled or the call was signed too long ago.
+    pub(super) fn mint_for_account(
+        &self,
+        session: Session,
+        signed_at: Timestamp,
+    ) -> Option<Session> {
+        let (is_enabled, _) = self.accounts(|it| it.look(&account_of(&session.lane)));
+        if !is_enabled {
+            return None;
+        }
+        let minted = self.mint(session, signed_at)?;
+        self.accounts(|it| it.lent(&minted));
+        Some(minted)
     }
 
     /// Makes a session, unless the call was signed too long ago. The clock of the cloud is true.

@@ -13,18 +13,21 @@ use jitney_core::evidence::{Held, Hold};
 use jitney_core::fault::{Fault as Believed, FaultKind};
 use jitney_core::guarantee::{Guarantees, Recall};
 use jitney_core::handle::Handle;
-use jitney_core::id::{CloudName, TargetName};
+use jitney_core::id::{CloudName, InstallationName, TargetName};
 use jitney_core::lease::{Active, Elevating, Revoking};
 use jitney_core::plan::{CannotPlan, LaneId, Order, Plan};
 use jitney_core::time::Timestamp;
+use jitney_gcp::simulated::{Remembered, terms};
 
 use super::giving::Turn;
+use super::google::{Hands, Reached, account_of};
 use super::lists::Pens;
 use super::slots::SLOT_SETTLE;
 use super::{Cloud, DEADLINE, PATIENCE, SETTLE, SKEW, Style};
 use crate::simulation::dice::Dice;
 use crate::simulation::executor::Group;
 use crate::simulation::fault::{Call, Fault};
+use crate::simulation::mutant::Mutant;
 use crate::simulation::process::Process;
 use crate::simulation::reply::question;
 
@@ -39,6 +42,16 @@ pub struct CloudPort {
     pub(super) cloud: Arc<Cloud>,
     pub(super) process: Arc<Process>,
     pub(super) memory: Mutex<Memory>,
+    pub(super) hands: Hands,
+    wire: Wire,
+}
+
+/// The way of one process to one cloud.
+#[derive(Clone)]
+pub(super) struct Wire {
+    pub(super) cloud: Arc<Cloud>,
+    pub(super) process: Arc<Process>,
+    pub(super) mutant: Arc<dyn Mutant>,
 }
 
 /// What a process remembers of a cloud. It is forgotten with the process.
@@ -51,6 +64,8 @@ pub(super) struct Memory {
     pub(super) gone_since: BTreeMap<Handle, Timestamp>,
     /// What this process has seen to be gone while it was held.
     pub(super) seen_gone: BTreeSet<(LaneId, Held)>,
+    /// What it remembers of accounts.
+    pub(super) accounts: BTreeMap<LaneId, Remembered>,
 }
 
 /// What becomes of one call.
@@ -63,18 +78,31 @@ pub(super) struct Fate {
 impl CloudPort {
     /// The adapter of a process.
     #[must_use]
-    pub fn new(name: CloudName, cloud: Arc<Cloud>, process: Arc<Process>) -> Self {
+    pub fn new(
+        name: CloudName,
+        cloud: Arc<Cloud>,
+        process: Arc<Process>,
+        mutant: Arc<dyn Mutant>,
+        installation: InstallationName,
+    ) -> Self {
+        let wire = Wire {
+            cloud: Arc::clone(&cloud),
+            process: Arc::clone(&process),
+            mutant,
+        };
         Self {
             name,
             cloud,
             process,
             memory: Mutex::default(),
+            hands: Reached::by(wire.clone(), installation),
+            wire,
         }
     }
 
     /// The lane of what is ordered, and how much room it has.
     fn lane_of(&self, order: &Order<'_>) -> Result<(LaneId, u32), CannotPlan> {
-        if self.cloud.style == Style::Slots {
+        if self.cloud.style.has_slots() {
             let slot = order.slot.cloned().ok_or_else(|| CannotPlan {
                 code: "sim_no_slot",
                 told: "no identity is there to carry it".to_owned(),
@@ -92,11 +120,44 @@ impl CloudPort {
 
     fn settle(&self) -> Duration {
         match self.cloud.style {
-            Style::Denies | Style::Deletes => SETTLE,
+            Style::Denies | Style::Deletes | Style::Accounts => SETTLE,
             Style::Slots => SLOT_SETTLE,
         }
     }
 
+    /// See [`Wire::send`].
+    pub(super) async fn send<T: Send + 'static>(
+        &self,
+        fate: Fate,
+        work: impl FnOnce(&Cloud) -> T + Send + 'static,
+    ) -> Result<T, Believed> {
+        self.wire.send(fate, work).await
+    }
+
+    /// See [`Wire::fair`].
+    pub(super) fn fair(&self) -> Fate {
+        self.wire.fair()
+    }
+
+    /// See [`Wire::fate`].
+    pub(super) fn fate(&self, call: Call, states: &[&str]) -> Result<Fate, Believed> {
+        self.wire.fate(call, states)
+    }
+
+    fn terms(&self, slot: &LaneId) -> Result<serde_json::Value, CannotPlan> {
+        if self.cloud.style != Style::Accounts {
+            return Ok(serde_json::Value::Null);
+        }
+        let life = seconds(self.cloud.style.life());
+        terms(&account_of(slot), life).map_err(|bad| CannotPlan {
+            code: "sim_no_account",
+            told: "no account is there to carry it".to_owned(),
+            logged: bad,
+        })
+    }
+}
+
+impl Wire {
     /// Sends a call and waits for its answer until the deadline. What it does, it does when it
     /// arrives, whether or not anybody still waits.
     pub(super) async fn send<T: Send + 'static>(
@@ -208,7 +269,7 @@ impl Elevate for CloudPort {
 
     fn slots(&self, wanted: &[Wanted]) -> Vec<LaneId> {
         match wanted.first() {
-            Some(first) if self.cloud.style == Style::Slots => pool(&first.resource.target),
+            Some(first) if self.cloud.style.has_slots() => pool(&first.resource.target),
             Some(_) | None => Vec::new(),
         }
     }
@@ -217,9 +278,9 @@ impl Elevate for CloudPort {
         let (lane, lane_capacity) = self.lane_of(order)?;
         let life = seconds(self.cloud.style.life());
         Ok(Plan {
+            terms: self.terms(&lane)?,
             lane,
             lane_capacity,
-            terms: serde_json::Value::Null,
             summary: Vec::new(),
             answers_within_seconds: 0,
             lands_within_seconds: seconds(DEADLINE) + seconds(PATIENCE) + seconds(SKEW),
@@ -242,7 +303,7 @@ impl Elevate for CloudPort {
             target: resource.target.clone(),
             name: resource.via.clone().unwrap_or_else(|| "main".to_owned()),
         };
-        if self.cloud.style == Style::Slots {
+        if self.cloud.style.has_slots() {
             return resources.iter().flat_map(|it| pool(&it.target)).collect();
         }
         resources.iter().map(lane).collect()
@@ -254,18 +315,26 @@ impl Elevate for CloudPort {
             lives: self.cloud.style.life(),
             settles: self.settle(),
             watermarks: self.cloud.style == Style::Denies,
-            grants_stay: self.cloud.style == Style::Slots,
+            grants_stay: self.cloud.style.has_slots(),
         }
     }
 
     async fn elevate(&self, intent: &Recorded<Elevating>) -> Result<Elevation, Believed> {
         let terms = intent.terms();
         let mark = intent.mark();
+        if self.cloud.style == Style::Accounts {
+            return self.lend(terms, (mark, terms.answer_by), Turn::First).await;
+        }
         self.give(terms, terms.answer_by, mark, Turn::First).await
     }
 
     async fn renew(&self, lease: &Recorded<Active>) -> Result<Elevation, Believed> {
         let (terms, answer_by) = (lease.terms(), lease.answer_by());
+        if self.cloud.style == Style::Accounts {
+            return self
+                .lend(terms, (lease.mark(), answer_by), Turn::Again)
+                .await;
+        }
         self.give(terms, answer_by, lease.mark(), Turn::Again).await
     }
 }
@@ -283,10 +352,14 @@ impl Revoke for CloudPort {
             Style::Denies => self.deny(lane, hand, due, holds).await,
             Style::Deletes => self.delete(lane, due, holds).await,
             Style::Slots => self.clear(lane, hand, due, holds).await,
+            Style::Accounts => self.disable(lane, hand, due, holds).await,
         }
     }
 
     async fn sweep(&self, _after: Option<String>) -> Result<Page, Believed> {
+        if self.cloud.style == Style::Accounts {
+            return self.look_through(pool(&self.cloud.target)).await;
+        }
         self.process.step().await;
         let found = self.send(self.fair(), Cloud::stamped).await?;
         Ok(Page { found, next: None })
