@@ -18,6 +18,7 @@ pub mod journal;
 
 mod call;
 mod connection;
+mod controls;
 mod lagged;
 mod shared;
 mod signing_key;

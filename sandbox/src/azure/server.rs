@@ -12,13 +12,13 @@ use jiff::Timestamp;
 
 use crate::call::{Answer, Call};
 use crate::connection::Wire;
+use crate::controls;
 use crate::journal::{Entry, Stay, UnderWay};
 use crate::visit::{Ordered, Visit, suffer};
 
 use super::access_token::Caller;
 use super::blob::{self, BlobError};
 use super::cloud::Cloud;
-use super::control;
 use super::entra::{self, EntraError};
 use super::errors::ArmError;
 use super::{arm, limits};
@@ -162,7 +162,7 @@ pub(crate) async fn handle(
         body,
         peer: wire.peer.ip(),
     };
-    if let Some(answer) = control::answer(&cloud, &call) {
+    if let Some(answer) = controls::answer(&*cloud, &call) {
         return written(&cloud, answer, "");
     }
     let visit = Arrived::new(&cloud, call, arrived);
