@@ -18,14 +18,14 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 use uuid::Uuid;
 
 use super::roles::RoleDefinition;
+
+use crate::estate_file::{self, EstateFileError};
 
 /// The audience that assertions are made for.
 pub const EXCHANGE_AUDIENCE: &str = "api://AzureADTokenExchange";
@@ -33,27 +33,6 @@ pub const EXCHANGE_AUDIENCE: &str = "api://AzureADTokenExchange";
 pub const ROLE_ASSIGNMENTS_MAX: usize = 4_000;
 /// Federated credentials an app may have.
 pub const FEDERATED_CREDENTIALS_MAX: usize = 20;
-
-/// Why an estate file was not read.
-#[derive(Debug, Error)]
-pub enum EstateFileError {
-    /// The file cannot be read.
-    #[error("cannot read the estate file `{path}`: {source}")]
-    Unreadable {
-        /// Which file.
-        path: String,
-        /// Why not.
-        source: io::Error,
-    },
-    /// The file is not an estate.
-    #[error("the estate file `{path}` is not an estate: {reason}")]
-    NotAnEstate {
-        /// Which file.
-        path: String,
-        /// Where it goes wrong.
-        reason: String,
-    },
-}
 
 /// The whole estate: one tenant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,23 +93,7 @@ impl Estate {
     /// # Errors
     /// The file cannot be read, or what is in it is not an estate.
     pub fn read(path: &Path) -> Result<Estate, EstateFileError> {
-        let place = || path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|source| EstateFileError::Unreadable {
-            path: place(),
-            source,
-        })?;
-        let is_json = path
-            .extension()
-            .is_some_and(|extension| extension == "json");
-        let estate = if is_json {
-            serde_json::from_str(&text).map_err(|error| error.to_string())
-        } else {
-            toml::from_str(&text).map_err(|error| error.to_string())
-        };
-        estate.map_err(|reason| EstateFileError::NotAnEstate {
-            path: place(),
-            reason,
-        })
+        estate_file::read(path)
     }
 
     /// One more subscription.

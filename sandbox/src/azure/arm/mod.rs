@@ -87,7 +87,7 @@ fn answer(
     }
     let kind = route.operation.kind();
     let subscription = route.scope.subscription_id();
-    let remaining = cloud.rates.take(subscription, caller.object_id, kind)?;
+    let remaining = cloud.rates.pay(subscription, caller.object_id, kind)?;
     let settings = cloud.settings();
     let now = cloud.clock.now();
     let mut world = cloud.world();
