@@ -21,7 +21,7 @@ use jitney_core::catalogue::{Inventory, Resource, Tier};
 use jitney_core::handle::StampKey;
 use jitney_core::id::{InstallationName, TargetName};
 use jitney_core::pulse::Pulse;
-use jitney_core::reconcile::Lanes;
+use jitney_core::reconcile::{Lanes, Untold};
 use jitney_core::time::Clock as _;
 use jitney_core::usecase::{Core, Limits, Slots};
 use jitney_gcp::{GcpAdapter, GcpTarget, Identity};
@@ -240,6 +240,7 @@ impl Stage {
             pulse: Pulse::default(),
             lanes: Lanes::of(format!("demo-{}", random_hex()?)),
             slots: Slots::default(),
+            untold: Untold::default(),
         })
     }
 

@@ -28,7 +28,7 @@ use jitney_core::principal::{
     TokenFacts, Workflow,
 };
 use jitney_core::pulse::Pulse;
-use jitney_core::reconcile::{Lanes, Stumble};
+use jitney_core::reconcile::{Lanes, Stumble, Untold};
 use jitney_core::time::{Clock, Timestamp};
 use jitney_core::usecase::{Ask, Core, Limits, Proof, Slots};
 use jitney_ledger_sqlite::{SqliteLedger, SqliteOptions};
@@ -231,6 +231,7 @@ impl World {
             pulse,
             lanes: Lanes::of(hand.to_owned()),
             slots: Slots::default(),
+            untold: Untold::default(),
         }
     }
 

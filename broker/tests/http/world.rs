@@ -23,7 +23,7 @@ use jitney_core::handle::StampKey;
 use jitney_core::ledger::Ledger;
 use jitney_core::principal::Provider;
 use jitney_core::pulse::Pulse;
-use jitney_core::reconcile::Lanes;
+use jitney_core::reconcile::{Lanes, Untold};
 use jitney_core::time::{Clock, Timestamp};
 use jitney_core::usecase::{Core, Limits, Slots};
 use jitney_identity::assertions::AssertionIssuer;
@@ -316,6 +316,7 @@ impl World {
             pulse: Pulse::default(),
             lanes: Lanes::of(uuid::Uuid::new_v4().to_string()),
             slots: Slots::default(),
+            untold: Untold::default(),
         }
     }
 

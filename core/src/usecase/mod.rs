@@ -35,7 +35,7 @@ use crate::handle::StampKey;
 use crate::id::TargetName;
 use crate::plan::Plan;
 use crate::pulse::Pulse;
-use crate::reconcile::Lanes;
+use crate::reconcile::{Lanes, Untold};
 use crate::refusal::Refusal;
 use crate::time::{Clock, Timestamp};
 
@@ -103,6 +103,8 @@ pub struct Core {
     pub lanes: Lanes,
     /// Which slots this process saw in use.
     pub slots: Slots,
+    /// How far orders are carried out that the ledger could not be told of.
+    pub untold: Untold,
 }
 
 impl Core {

@@ -12,7 +12,7 @@ use jitney_core::id::TargetName;
 use jitney_core::ledger::Ledger;
 use jitney_core::plan::LaneId;
 use jitney_core::pulse::Pulse;
-use jitney_core::reconcile::Lanes;
+use jitney_core::reconcile::{Lanes, Untold};
 use jitney_core::time::Clock;
 use jitney_core::usecase::{Core, Limits, Slots};
 
@@ -219,6 +219,7 @@ impl House {
             pulse,
             lanes: Lanes::of(process.hand().to_owned()),
             slots: Slots::default(),
+            untold: Untold::default(),
         }
     }
 }
