@@ -13,6 +13,7 @@ use jitney_core::id::LeaseId;
 use jitney_core::refusal::Refusal;
 
 use crate::edge::Line;
+use crate::looking_back::once_looked_back;
 use crate::problem::Declined;
 use crate::requests::under_way;
 use crate::service::Service;
@@ -77,7 +78,10 @@ pub(crate) async fn renew(
     let core = Arc::clone(&service.core);
     // A renewal that finds nobody changes little: its credential was seen by no one, and the
     // job goes on with the one it has, or falls silent.
-    let renewed = under_way(&service.crew, async move { core.renew(id, &proof).await }).await?;
+    let renewed = under_way(&service.crew, async move {
+        once_looked_back(|| core.renew(id, &proof)).await
+    })
+    .await?;
     let (lease, credential) = renewed?;
     let answer = RenewalView {
         lease: service.show(&FoundLease::Active(lease)),

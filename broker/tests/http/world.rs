@@ -25,7 +25,7 @@ use jitney_core::principal::Provider;
 use jitney_core::pulse::Pulse;
 use jitney_core::reconcile::{Lanes, Untold};
 use jitney_core::time::{Clock, Timestamp};
-use jitney_core::usecase::{Core, Limits, Slots};
+use jitney_core::usecase::{Core, Limits, LookedBack, Slots};
 use jitney_identity::assertions::AssertionIssuer;
 use jitney_identity::hooks::{GithubHook, GitlabHook};
 use jitney_identity::{IssuerConfig, Issuers, Verifier};
@@ -316,6 +316,7 @@ impl World {
             pulse: Pulse::default(),
             lanes: Lanes::of(uuid::Uuid::new_v4().to_string()),
             slots: Slots::default(),
+            looked_back: LookedBack::default(),
             untold: Untold::default(),
         }
     }

@@ -218,8 +218,8 @@ impl Core {
     /// handle. The policy is asked again with what is known of the job.
     ///
     /// # Errors
-    /// `lease_ended`, `at_absolute_end`, `needs_proof_of_life`, `denied`, a cloud's fault, or a
-    /// ledger that cannot be used. The lease is then as it was, or at worst believed to live longer than it does.
+    /// `lease_ended`, `at_absolute_end`, `needs_proof_of_life`, `denied`, `try_again` before the
+    /// target was looked back at, a cloud's fault, or a ledger that cannot be used. The lease is then as it was, or at worst believed to live longer than it does.
     pub async fn renew(
         &self,
         id: LeaseId,
@@ -259,7 +259,8 @@ impl Core {
         Ok((raised, elevation.credential))
     }
 
-    /// The standing orders, if they let a lease be renewed.
+    /// The standing orders, if they let a lease be renewed and none can have been forgotten that
+    /// says otherwise.
     async fn standing_permits(
         &self,
         lease: &Recorded<Active>,
@@ -268,6 +269,7 @@ impl Core {
         standing.says.permits_elevating()?;
         let lane = &lease.terms().plan.lane;
         standing.says.permits_in(lane, self.clock.now())?;
+        self.looked_back.permits(&lane.target)?;
         Ok(standing)
     }
 

@@ -6,6 +6,7 @@
 mod draft;
 mod ends;
 mod lease_calls;
+mod looked_back;
 mod operator;
 mod overview;
 mod recovery;
@@ -19,6 +20,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use lease_calls::{Beat, Proof};
+pub use looked_back::{LookedBack, NOT_LOOKED_BACK};
 pub use operator::{Aimed, OrderProgress, Signed};
 pub use overview::{STUCK_GRACE, Stuck};
 pub use recovery::Recovering;
@@ -103,6 +105,8 @@ pub struct Core {
     pub lanes: Lanes,
     /// Which slots this process saw in use.
     pub slots: Slots,
+    /// At which targets this process has looked back.
+    pub looked_back: LookedBack,
     /// How far orders are carried out that the ledger could not be told of.
     pub untold: Untold,
 }

@@ -14,7 +14,7 @@ use jitney_core::plan::LaneId;
 use jitney_core::pulse::Pulse;
 use jitney_core::reconcile::{Lanes, Untold};
 use jitney_core::time::Clock;
-use jitney_core::usecase::{Core, Limits, Slots};
+use jitney_core::usecase::{Core, Limits, LookedBack, Slots};
 
 use super::archive::Archive;
 use super::cloud::{Cloud, CloudPort};
@@ -219,6 +219,7 @@ impl House {
             pulse,
             lanes: Lanes::of(process.hand().to_owned()),
             slots: Slots::default(),
+            looked_back: LookedBack::default(),
             untold: Untold::default(),
         }
     }
