@@ -19,7 +19,7 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub use lease_calls::{Beat, Proof};
+pub use lease_calls::{Beat, Proof, ShownProof};
 pub use looked_back::{LookedBack, NOT_LOOKED_BACK};
 pub use operator::{Aimed, OrderProgress, Signed};
 pub use overview::{STUCK_GRACE, Stuck};
