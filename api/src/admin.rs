@@ -96,14 +96,23 @@ pub struct OrderView {
     pub ended: u32,
     /// When the last one was durably ending; absent while it goes on.
     pub done_at: Option<String>,
-    /// How many are not over yet in their cloud. Told of one order, not in a list.
+    /// How many open leases it has yet to end. Told of one order, not in a list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to_end: Option<u32>,
+    /// How many are ending and not over yet in their cloud.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoking: Option<u32>,
+    /// How many of those it ended are over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub over: Option<u32>,
+    /// How many became over in a minute, since the order was given; while some are left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub over_per_minute: Option<u64>,
     /// The last moment at which one of those may still work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exposed_until: Option<String>,
-    /// When all will be over if it goes on as it went, in seconds from now; absent when that
-    /// cannot be told.
+    /// When all will be over if it goes on at that rate, in seconds from now; absent while nothing
+    /// is over yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta_seconds: Option<u64>,
 }

@@ -12,8 +12,8 @@ use jitney_core::catalogue::{Catalogue, Inventory};
 use jitney_core::id::TargetName;
 use jitney_core::ledger::Ledger;
 use jitney_core::pulse::Pulse;
-use jitney_core::reconcile::Lanes;
-use jitney_core::usecase::{Core, Slots};
+use jitney_core::reconcile::{Lanes, Untold};
+use jitney_core::usecase::{Core, LookedBack, Slots};
 use jitney_gcp::{GcpAdapter, GcpTarget, Identity};
 use jitney_identity::assertions::AssertionIssuer;
 use jitney_identity::hooks::{GithubHook, GitlabHook, WeakSecret};
@@ -72,6 +72,8 @@ pub async fn wire_as(
         // A hand is a process: the next one must not be taken for it.
         lanes: Lanes::of(uuid::Uuid::now_v7().to_string()),
         slots: Slots::default(),
+        looked_back: LookedBack::default(),
+        untold: Untold::default(),
     };
     let broker = &configuration.broker;
     Ok(BrokerOptions {

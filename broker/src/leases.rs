@@ -13,6 +13,7 @@ use jitney_core::id::LeaseId;
 use jitney_core::refusal::Refusal;
 
 use crate::edge::Line;
+use crate::looking_back::once_looked_back;
 use crate::problem::Declined;
 use crate::requests::under_way;
 use crate::service::Service;
@@ -43,8 +44,8 @@ pub(crate) async fn heartbeat(
     let (parts, _) = call.into_parts();
     let id = lease_id(&id)?;
     line.lease(id);
-    let (_, proof) = service.held(&parts, id).await?;
-    let beat = service.core.beat(id, &proof).await?;
+    let (_, held) = service.held(&parts, id).await?;
+    let beat = service.core.beat(id, &held.proof).await?;
     Ok(Json(HeartbeatView {
         state: state(beat.state),
         ends_at: beat.ends_at.map(|at| at.to_string()),
@@ -73,11 +74,14 @@ pub(crate) async fn renew(
     let (parts, _) = call.into_parts();
     let id = lease_id(&id)?;
     line.lease(id);
-    let (_, proof) = service.held(&parts, id).await?;
+    let (_, held) = service.held(&parts, id).await?;
     let core = Arc::clone(&service.core);
     // A renewal that finds nobody changes little: its credential was seen by no one, and the
     // job goes on with the one it has, or falls silent.
-    let renewed = under_way(&service.crew, async move { core.renew(id, &proof).await }).await?;
+    let renewed = under_way(&service.crew, async move {
+        once_looked_back(|| core.renew_once(id, &held.proof, &held.shown)).await
+    })
+    .await?;
     let (lease, credential) = renewed?;
     let answer = RenewalView {
         lease: service.show(&FoundLease::Active(lease)),

@@ -10,6 +10,7 @@ pub mod adapter;
 pub mod audit;
 pub mod books;
 pub mod catalogue;
+pub mod cloud_clock;
 pub mod credential;
 pub mod decision;
 pub mod dump;

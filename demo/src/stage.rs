@@ -21,9 +21,9 @@ use jitney_core::catalogue::{Inventory, Resource, Tier};
 use jitney_core::handle::StampKey;
 use jitney_core::id::{InstallationName, TargetName};
 use jitney_core::pulse::Pulse;
-use jitney_core::reconcile::Lanes;
+use jitney_core::reconcile::{Lanes, Untold};
 use jitney_core::time::Clock as _;
-use jitney_core::usecase::{Core, Limits, Slots};
+use jitney_core::usecase::{Core, Limits, LookedBack, Slots};
 use jitney_gcp::{GcpAdapter, GcpTarget, Identity};
 use jitney_identity::assertions::{AssertionIssuer, AssertionKey};
 use jitney_identity::{IssuerConfig, Issuers, Verifier};
@@ -240,6 +240,8 @@ impl Stage {
             pulse: Pulse::default(),
             lanes: Lanes::of(format!("demo-{}", random_hex()?)),
             slots: Slots::default(),
+            looked_back: LookedBack::default(),
+            untold: Untold::default(),
         })
     }
 

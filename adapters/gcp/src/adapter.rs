@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jitney_core::catalogue::Resource;
+use jitney_core::cloud_clock::CloudClock;
 use jitney_core::fault::{Fault, FaultKind};
 use jitney_core::id::{BadId, CloudName, InstallationName, TargetName};
 use jitney_core::plan::LaneId;
 use jitney_core::time::Clock;
+use tokio::time::Instant;
 
 use crate::account_slot::AccountSlot;
-use crate::cloud_clock::CloudClock;
 use crate::config::GcpTarget;
 use crate::connect::Identity;
 use crate::names::{AccountEmail, PolicyName, ProjectRole};
@@ -65,7 +66,8 @@ impl GcpAdapter {
         clock: Arc<dyn Clock>,
         resources: impl IntoIterator<Item = &'a Resource>,
     ) -> Result<Self, NoAdapter> {
-        let clock = Arc::new(CloudClock::new(clock));
+        let began = Instant::now();
+        let clock = Arc::new(CloudClock::new(clock, move || began.elapsed()));
         let writes = usize::try_from(config.account_writes_per_minute).unwrap_or(usize::MAX);
         Ok(Self {
             rest: Arc::new(Rest::new(&config, identity, Arc::clone(&clock))?),

@@ -10,7 +10,6 @@ mod adapter;
 mod boundary;
 mod capability;
 mod classify;
-mod cloud_clock;
 mod condition;
 mod config;
 mod connect;

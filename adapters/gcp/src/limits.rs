@@ -36,9 +36,6 @@ pub const LANDS_LATE_SECONDS: u32 = 120;
 /// How far our clock and Google's may be apart, in seconds, before nothing is minted.
 pub const CLOCK_SKEW_SECONDS_MAX: u32 = 60;
 
-/// How old a look at Google's clock may be, in seconds.
-pub const CLOCK_LOOK_SECONDS_MAX: u64 = 300;
-
 /// How long an account rests after its bindings were removed, in seconds, whatever its tokens do
 /// ("Typically 2 minutes, potentially 7 minutes or longer", access change propagation): until then
 /// the next lease's token could meet the bindings of the last.

@@ -4,6 +4,7 @@
 use core::time::Duration;
 use std::sync::Arc;
 
+use jitney_core::cloud_clock::CloudClock;
 use jitney_core::fault::{Fault, FaultKind};
 use jitney_core::time::Timestamp;
 use reqwest::Method;
@@ -12,7 +13,6 @@ use uuid::Uuid;
 
 use crate::adapter::own_fault;
 use crate::classify::{Call, Failed};
-use crate::cloud_clock::CloudClock;
 use crate::names::PolicyName;
 use crate::policy::{Policy, VERSION};
 use crate::policy_lane::Store;

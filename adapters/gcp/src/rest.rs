@@ -6,6 +6,7 @@ use core::time::Duration;
 use std::io;
 use std::sync::Arc;
 
+use jitney_core::cloud_clock::CloudClock;
 use jitney_core::time::Timestamp;
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use reqwest::redirect::Policy;
@@ -13,7 +14,6 @@ use reqwest::{Method, RequestBuilder, Response};
 use serde_json::Value;
 
 use crate::classify::{Answer, Call, Failed, named};
-use crate::cloud_clock::{CloudClock, Look};
 use crate::config::GcpTarget;
 use crate::connect::Identity;
 use crate::limits::ANSWER_BYTES_MAX;
@@ -165,7 +165,7 @@ impl Rest {
         let parser = jiff::fmt::rfc2822::DateTimeParser::new();
         if let Some(date) = date.and_then(|date| parser.parse_timestamp(date).ok()) {
             let date = Timestamp::from_seconds(date.as_second());
-            self.clock.looked(Look::new(sent, self.clock.now(), date));
+            self.clock.looked(sent, date);
         }
     }
 }

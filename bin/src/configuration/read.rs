@@ -140,6 +140,11 @@ fn checked(
             return Err(about(file, &format!("{name}.issuer"), &wrong));
         }
     }
+    if written.webhooks.gitlab.is_some() {
+        let wrong = "is of no use yet: tokens of GitLab are not verified, so no lease belongs to a \
+                     job that its events could name; remove the section";
+        return Err(about(file, "webhooks.gitlab", wrong));
+    }
     if written.alarms.webhook_url.is_some() != written.alarms.secret_file.is_some() {
         let wrong = "needs both `webhook_url` and `secret_file`: an alarm is signed";
         return Err(about(file, "alarms", wrong));

@@ -13,7 +13,7 @@ use serde::Deserialize;
 pub struct WebhooksSection {
     /// GitHub's `workflow_job` events.
     pub github: Option<WebhookSection>,
-    /// GitLab's job events.
+    /// GitLab's job events. Refused until tokens of GitLab are verified.
     pub gitlab: Option<WebhookSection>,
 }
 

@@ -307,6 +307,17 @@ fn a_webhook_tells_of_the_jobs_of_a_known_issuer() {
     );
 }
 
+/// Its events could name no job that has a lease: better no section than one that does nothing.
+#[test]
+fn a_webhook_of_a_forge_whose_tokens_are_not_verified_is_refused() {
+    let issuer = "https://token.actions.githubusercontent.com";
+    let hook = format!("[webhooks.gitlab]\nsecret_file = \"hook\"\nissuer = \"{issuer}\"\n");
+    let refused = judge(&format!("{EXAMPLE}\n{hook}")).unwrap_err();
+    for part in ["`webhooks.gitlab`", "not verified", "remove the section"] {
+        assert!(refused.told.contains(part), "{}", refused.told);
+    }
+}
+
 #[test]
 fn the_broker_is_an_issuer_of_its_own_and_takes_no_token_of_its_own() {
     let own = |url: &str| {

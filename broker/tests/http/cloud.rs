@@ -42,6 +42,8 @@ pub struct FakeCloud {
     minted: Mutex<u32>,
     /// Elevations wait here while it has no permits.
     pub gate: Semaphore,
+    /// Who looks the cloud through waits here while it has no permits.
+    pub looks: Semaphore,
 }
 
 impl FakeCloud {
@@ -52,6 +54,7 @@ impl FakeCloud {
             alive: Mutex::new(BTreeSet::new()),
             minted: Mutex::new(0),
             gate: Semaphore::new(Semaphore::MAX_PERMITS),
+            looks: Semaphore::new(Semaphore::MAX_PERMITS),
         }
     }
 
@@ -62,6 +65,11 @@ impl FakeCloud {
     /// Stops elevations before they are made, until the gate gets permits.
     pub fn shut_gate(&self) {
         self.gate.forget_permits(Semaphore::MAX_PERMITS);
+    }
+
+    /// Stops looks through the cloud, until `looks` gets permits.
+    pub fn shut_looks(&self) {
+        self.looks.forget_permits(Semaphore::MAX_PERMITS);
     }
 
     pub fn sessions_alive(&self) -> usize {
@@ -212,6 +220,8 @@ impl Revoke for FakeCloud {
     }
 
     async fn sweep(&self, _: Option<String>) -> Result<Page, Fault> {
+        self.looks.acquire().await.unwrap().forget();
+        self.looks.add_permits(1);
         Ok(Page::default())
     }
 }

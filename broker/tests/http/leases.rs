@@ -185,3 +185,32 @@ async fn a_proof_is_good_for_one_call_to_one_address() {
     assert_eq!(beat(&method).await.problem(), "proof_mismatch");
     assert_eq!(beat("not a proof").await.problem(), "bad_proof");
 }
+
+/// A broker that was just started remembers no proofs, as another one on the same ledger. A client
+/// whose clock is ahead makes proofs that it cannot tell from fresh ones.
+#[tokio::test]
+async fn a_renewal_that_was_captured_gives_nothing_at_another_broker() {
+    let mut world = World::start().await;
+    let lease = world.submit(SCOPE).await.lease();
+    let path = format!("/v1/leases/{lease}/renew");
+    let proof = world
+        .key
+        .proof_ahead("POST", &format!("{}{path}", world.url), None, 50);
+    let renew = async |world: &World| {
+        let call = world.raw("POST", &path).header("dpop", &proof);
+        read(call).await
+    };
+    assert_eq!(renew(&world).await.status, 200);
+    let here = renew(&world).await;
+    assert_eq!((here.status, here.problem()), (401, "proof_replayed"));
+    world.listen = world.url["http://".len()..].parse().unwrap();
+    world.broker.take().unwrap().shutdown().await;
+    world.restart().await;
+    let elsewhere = renew(&world).await;
+    assert_eq!(
+        (elsewhere.status, elsewhere.problem()),
+        (401, "proof_replayed")
+    );
+    assert_eq!(world.cloud.minted(), 2);
+    assert_eq!(world.call("POST", &path, None, None).await.status, 200);
+}

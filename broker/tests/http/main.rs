@@ -20,6 +20,7 @@ mod leases;
 mod ledger;
 mod lives;
 mod logs;
+mod looking_back;
 mod metrics;
 mod requests;
 mod tls;

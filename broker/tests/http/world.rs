@@ -23,9 +23,9 @@ use jitney_core::handle::StampKey;
 use jitney_core::ledger::Ledger;
 use jitney_core::principal::Provider;
 use jitney_core::pulse::Pulse;
-use jitney_core::reconcile::Lanes;
+use jitney_core::reconcile::{Lanes, Untold};
 use jitney_core::time::{Clock, Timestamp};
-use jitney_core::usecase::{Core, Limits, Slots};
+use jitney_core::usecase::{Core, Limits, LookedBack, Slots};
 use jitney_identity::assertions::AssertionIssuer;
 use jitney_identity::hooks::{GithubHook, GitlabHook};
 use jitney_identity::{IssuerConfig, Issuers, Verifier};
@@ -97,12 +97,23 @@ impl Key {
 
     /// A proof for one call.
     pub fn proof(&self, method: &str, url: &str, token: Option<&str>) -> String {
+        self.proof_ahead(method, url, token, 0)
+    }
+
+    /// A proof by a clock that is so many seconds ahead.
+    pub fn proof_ahead(
+        &self,
+        method: &str,
+        url: &str,
+        token: Option<&str>,
+        seconds: i64,
+    ) -> String {
         let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let public = URL_SAFE_NO_PAD.encode(self.0.public_key().as_ref());
         let header = json!({"typ": "dpop+jwt", "alg": "EdDSA",
             "jwk": {"kty": "OKP", "crv": "Ed25519", "x": public}});
         let mut claims = json!({"jti": uuid::Uuid::new_v4().to_string(), "htm": method,
-            "htu": url, "iat": SystemClock.now().as_seconds()});
+            "htu": url, "iat": SystemClock.now().as_seconds() + seconds});
         if let Some(token) = token {
             let ath = URL_SAFE_NO_PAD.encode(digest(&SHA256, token.as_bytes()));
             claims["ath"] = Value::from(ath);
@@ -316,6 +327,8 @@ impl World {
             pulse: Pulse::default(),
             lanes: Lanes::of(uuid::Uuid::new_v4().to_string()),
             slots: Slots::default(),
+            looked_back: LookedBack::default(),
+            untold: Untold::default(),
         }
     }
 

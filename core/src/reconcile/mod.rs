@@ -19,6 +19,8 @@ use futures_util::future::join_all;
 
 pub(crate) use behind::describe;
 pub use lanes::{CLAIM, Lanes};
+pub use orders::Untold;
+pub(crate) use orders::is_ended_by;
 
 use crate::adapter::Epoch;
 use crate::books::{FoundLease, FoundRequest, OpenLane, Recorded, Step};

@@ -6,6 +6,7 @@
 mod draft;
 mod ends;
 mod lease_calls;
+mod looked_back;
 mod operator;
 mod overview;
 mod recovery;
@@ -18,7 +19,8 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub use lease_calls::{Beat, Proof};
+pub use lease_calls::{Beat, Proof, ShownProof};
+pub use looked_back::{LookedBack, NOT_LOOKED_BACK};
 pub use operator::{Aimed, OrderProgress, Signed};
 pub use overview::{STUCK_GRACE, Stuck};
 pub use recovery::Recovering;
@@ -35,7 +37,7 @@ use crate::handle::StampKey;
 use crate::id::TargetName;
 use crate::plan::Plan;
 use crate::pulse::Pulse;
-use crate::reconcile::Lanes;
+use crate::reconcile::{Lanes, Untold};
 use crate::refusal::Refusal;
 use crate::time::{Clock, Timestamp};
 
@@ -103,6 +105,10 @@ pub struct Core {
     pub lanes: Lanes,
     /// Which slots this process saw in use.
     pub slots: Slots,
+    /// At which targets this process has looked back.
+    pub looked_back: LookedBack,
+    /// How far orders are carried out that the ledger could not be told of.
+    pub untold: Untold,
 }
 
 impl Core {

@@ -334,6 +334,7 @@ impl Core {
             let is_named = |scope: &Scope, name: &ResourceName| self.is_named(scope, name);
             let says = &standing.says;
             says.permits(&ask.principal, &plan, &scopes, is_named, now)?;
+            self.looked_back.permits(&part.target)?;
             let waits_until = self.answer_by(&plan, now);
             answer_by = answer_by.max(waits_until);
             intents.push(intend(lease::Terms {

@@ -41,6 +41,10 @@ pub fn write_estate(folder: &Path, roles: usize) -> PathBuf {
             "iam:PutRolePolicy", "iam:DeleteRolePolicy",
         ],
         "Resource": format!("arn:aws:iam::{ACCOUNT}:role/jitney-*"),
+    }, {
+        "Effect": "Allow",
+        "Action": "iam:ListRoles",
+        "Resource": "*",
     }]});
     let role = |n: usize| {
         let store = json!({"Version": "2012-10-17", "Statement": [{

@@ -259,6 +259,9 @@ impl Revoke for FakeCloud {
     }
 
     async fn sweep(&self, _after: Option<String>) -> Result<Page, Fault> {
+        if self.lock().looking_is_down {
+            return Err(fault(FaultKind::Ambiguous, "fake_unseen"));
+        }
         if self.style == Style::Slots {
             let found = self.given().into_iter().map(|right| Stamped {
                 native: format!("{} on {}", right.handle, right.slot),

@@ -77,6 +77,7 @@ struct State {
     mints: Vec<MintMishap>,
     revokes: Vec<RevokeMishap>,
     revoking_is_down: bool,
+    looking_is_down: bool,
     lane_capacity: u32,
     slots: Slots,
     mint_calls: u32,
@@ -104,6 +105,7 @@ impl FakeCloud {
             mints: Vec::new(),
             revokes: Vec::new(),
             revoking_is_down: false,
+            looking_is_down: false,
             lane_capacity: LANE_CAPACITY,
             slots: Slots::pool_of(POOL),
             mint_calls: 0,
@@ -216,6 +218,11 @@ impl FakeCloud {
     /// While it is down, nothing can be taken back.
     pub fn set_revoking_down(&self, down: bool) {
         self.lock().revoking_is_down = down;
+    }
+
+    /// While it is down, the cloud cannot be looked through.
+    pub fn set_looking_down(&self, down: bool) {
+        self.lock().looking_is_down = down;
     }
 
     /// How many leases and holds plans say that a lane has room for.

@@ -12,9 +12,9 @@ use jitney_core::id::TargetName;
 use jitney_core::ledger::Ledger;
 use jitney_core::plan::LaneId;
 use jitney_core::pulse::Pulse;
-use jitney_core::reconcile::Lanes;
+use jitney_core::reconcile::{Lanes, Untold};
 use jitney_core::time::Clock;
-use jitney_core::usecase::{Core, Limits, Slots};
+use jitney_core::usecase::{Core, Limits, LookedBack, Slots};
 
 use super::archive::Archive;
 use super::cloud::{Cloud, CloudPort};
@@ -219,6 +219,8 @@ impl House {
             pulse,
             lanes: Lanes::of(process.hand().to_owned()),
             slots: Slots::default(),
+            looked_back: LookedBack::default(),
+            untold: Untold::default(),
         }
     }
 }

@@ -13,6 +13,7 @@ mod estate;
 mod laws;
 mod lists;
 mod older_lists;
+mod orders;
 mod sessions;
 mod stage;
 mod steps;

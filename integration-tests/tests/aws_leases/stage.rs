@@ -290,8 +290,8 @@ impl AwsStage {
         Ok(listed.map_err(|error| told(&error))?.policy_names)
     }
 
-    /// A wish for a path of the stage's bucket.
-    pub fn wish(&self, capability: &str, path: &str) -> Wanted {
+    /// What the operator has on the stage.
+    pub fn inventory(&self) -> Inventory {
         let resource = Resource {
             target: TARGET.parse().unwrap(),
             native_id: format!("arn:aws:s3:::{}", self.names.bucket),
@@ -304,11 +304,16 @@ impl AwsStage {
             via: None,
             ..resource.clone()
         };
-        let inventory = Inventory::new(
+        Inventory::new(
             [("artifacts-prod", resource), ("deploy-role", whole_role)]
                 .map(|(name, resource)| (name.parse().unwrap(), resource))
                 .into(),
-        );
+        )
+    }
+
+    /// A wish for a path of the stage's bucket.
+    pub fn wish(&self, capability: &str, path: &str) -> Wanted {
+        let inventory = self.inventory();
         let catalogue = jitney_policies::catalogue(None).unwrap();
         let scope = format!("{capability}@{path}").parse().unwrap();
         resolve(&scope, &inventory, &catalogue).unwrap()

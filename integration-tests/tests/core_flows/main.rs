@@ -15,6 +15,7 @@ mod granting;
 mod hands;
 mod laws_of_slots;
 mod ledger_faults;
+mod looking_back;
 mod orders;
 mod outage;
 mod outage_histories;
