@@ -141,10 +141,12 @@ enum Stopped {
 async fn unstamped<S: Slot>(slot: &S, fault: Fault) -> Fault {
     match fault.kind {
         FaultKind::Ambiguous => fault,
-        FaultKind::Retryable { .. } | FaultKind::Permanent => match slot.describe(None).await {
-            Ok(()) => fault,
-            Err(_) => doubted(fault),
-        },
+        FaultKind::Retryable { .. } | FaultKind::Permanent | FaultKind::LedgerBehind { .. } => {
+            match slot.describe(None).await {
+                Ok(()) => fault,
+                Err(_) => doubted(fault),
+            }
+        }
     }
 }
 
@@ -224,7 +226,8 @@ fn is_free<S: Slot>(slot: &S, seen: &Seen, loan: &Loan<'_>) -> Result<(), Fault>
             "{name} was stamped at mark {}, and the ledger is at {}: it went back in time",
             stamp.mark, loan.mark
         );
-        return Err(unusable("gcp_ledger_behind", logged));
+        let kind = FaultKind::LedgerBehind { bears: stamp.mark };
+        return Err(own_fault(kind, "gcp_ledger_behind", TOLD_ACCOUNT, logged));
     }
     if is_past(slot, stamp.until) {
         return Ok(());

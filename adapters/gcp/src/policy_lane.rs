@@ -250,7 +250,9 @@ impl<S: Store> PolicyLane<S> {
             }
             Err(failed) => match failed.fault.kind {
                 FaultKind::Permanent => return Tried::Refused(tickets(changes), failed.fault),
-                FaultKind::Ambiguous | FaultKind::Retryable { .. } => changes
+                FaultKind::Ambiguous
+                | FaultKind::Retryable { .. }
+                | FaultKind::LedgerBehind { .. } => changes
                     .into_iter()
                     .for_each(|(it, _)| it.close(Err(failed.fault.clone()))),
             },

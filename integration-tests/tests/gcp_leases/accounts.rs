@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use jitney_core::adapter::{Adapter, Elevate as _, Revoke as _};
+use jitney_core::adapter::{Adapter, Elevate as _, Mark, Revoke as _};
 use jitney_core::evidence::{Evidence, Revocation};
 use jitney_core::fault::FaultKind;
 use jitney_gcp::{ACCESS_TOKEN, CREDENTIAL_KIND, PROJECT_ID, SERVICE_ACCOUNT};
@@ -110,6 +110,27 @@ async fn an_account_of_another_installation_is_left_alone() {
             (&json!(true), &json!(described))
         );
     }
+}
+
+/// Core stops elevations on a fault of this kind (`core_flows/slots_recovering.rs`).
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_bears_a_later_mark_says_so_and_is_left_alone() {
+    let stage = GcpStage::new(LAGS).await;
+    let described = "jitney:acme rests 0000000000000000001 e1 m9.9 until 2020-01-01T00:00:00Z";
+    let path = format!("/v1/projects/{PROJECT}/serviceAccounts/{}", slot(1));
+    let body = json!({ "serviceAccount": { "description": described },
+                       "updateMask": "description" });
+    stage.admin(Method::PATCH, &path, &body).await.unwrap();
+    let fault = refused(&stage, &adapter(&stage), wish(&stage)).await;
+    let bears = Mark {
+        era: 9,
+        sequence: 9,
+    };
+    assert_eq!(
+        (fault.code, fault.kind),
+        ("gcp_ledger_behind", FaultKind::LedgerBehind { bears })
+    );
+    assert_eq!(calls(&stage, "EnableServiceAccount"), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
