@@ -12,10 +12,11 @@ use serde_json::{Value, json};
 use crate::adapter::{GcpAdapter, own_fault};
 use crate::capability::TokenScope;
 use crate::classify::{Call, TOLD_UNKNOWN};
+use crate::connect::Purpose;
 use crate::names::{AccountEmail, PolicyName};
 use crate::policy::{Binding, Which};
 use crate::policy_lane::{Edit, refused};
-use crate::quota::Purpose;
+
 use crate::rest::{Body, Request, Service};
 use crate::slot::{Freshness, Seen, Slot, Token};
 use crate::stamp::{Described, Stamp, description};
@@ -29,6 +30,7 @@ const TOLD_QUOTA: &str = "as many leases as Google takes in a minute are under w
 pub(crate) struct AccountSlot<'a> {
     pub(crate) adapter: &'a GcpAdapter,
     pub(crate) account: &'a AccountEmail,
+    pub(crate) purpose: Purpose,
 }
 
 impl AccountSlot<'_> {
@@ -44,8 +46,8 @@ impl AccountSlot<'_> {
 
     async fn change(
         &self,
-        operation: &'static str,
-        method: Method,
+        purpose: Purpose,
+        (operation, method): (&'static str, Method),
         path: String,
         body: &Value,
     ) -> Result<(), Fault> {
@@ -57,7 +59,7 @@ impl AccountSlot<'_> {
             path,
             body: Body::Json(body),
         };
-        self.adapter.rest.send(&request).await?;
+        self.adapter.clients.of(purpose).send(&request).await?;
         Ok(())
     }
 
@@ -136,7 +138,7 @@ impl Slot for AccountSlot<'_> {
             path: self.path(),
             body: Body::Nothing,
         };
-        let answer = match self.adapter.rest.send(&request).await {
+        let answer = match self.adapter.clients.of(self.purpose).send(&request).await {
             Err(failed) if failed.is_absent() => return Ok(None),
             answered => answered?,
         };
@@ -170,26 +172,27 @@ impl Slot for AccountSlot<'_> {
             "serviceAccount": { "description": description },
             "updateMask": "description",
         });
-        self.change("serviceAccounts.patch", Method::PATCH, self.path(), &body)
-            .await
+        let call = ("serviceAccounts.patch", Method::PATCH);
+        self.change(self.purpose, call, self.path(), &body).await
     }
 
     async fn enable(&self) -> Result<(), Fault> {
         self.room(Purpose::Gives).await?;
         let path = format!("{}:enable", self.path());
-        self.change("serviceAccounts.enable", Method::POST, path, &json!({}))
-            .await
+        let call = ("serviceAccounts.enable", Method::POST);
+        self.change(Purpose::Gives, call, path, &json!({})).await
     }
 
     async fn disable(&self) -> Result<(), Fault> {
         self.room(Purpose::Takes).await?;
         let path = format!("{}:disable", self.path());
-        self.change("serviceAccounts.disable", Method::POST, path, &json!({}))
-            .await
+        let call = ("serviceAccounts.disable", Method::POST);
+        self.change(Purpose::Takes, call, path, &json!({})).await
     }
 
     async fn would_bind(&self, on: &PolicyName, binding: &Binding) -> Result<(), Fault> {
-        let policy = self.adapter.policy(on).look(Freshness::Now).await?;
+        let lane = self.adapter.policy(on);
+        let policy = lane.look(Freshness::Now, Purpose::Gives).await?;
         policy.takes(binding).map_err(|why| refused(on, &why))
     }
 
@@ -206,7 +209,7 @@ impl Slot for AccountSlot<'_> {
     ) -> Result<Vec<Handle>, Fault> {
         let lane = self.adapter.policy(on);
         let installation = &self.adapter.planner.installation;
-        let mut known = lane.look(freshness).await?;
+        let mut known = lane.look(freshness, Purpose::Takes).await?;
         if known.remove(self.account, which, installation).is_empty() {
             return Ok(Vec::new());
         }
@@ -230,7 +233,8 @@ impl Slot for AccountSlot<'_> {
             ),
             body: Body::Json(&body),
         };
-        let answer = self.adapter.rest.send(&request).await?;
+        let rest = self.adapter.clients.of(Purpose::Gives);
+        let answer = rest.send(&request).await?;
         token(&answer).ok_or_else(|| {
             let logged = "generateAccessToken: the answer has no token in it".to_owned();
             own_fault(FaultKind::Ambiguous, "gcp_no_answer", TOLD_UNKNOWN, logged)

@@ -86,6 +86,7 @@ pub struct GcpTarget {
     pub(crate) pools: BTreeMap<String, Pool>,
     pub(crate) endpoint_url: Option<String>,
     pub(crate) credentials: CredentialSource,
+    pub(crate) revoker_credentials: Option<CredentialSource>,
     pub(crate) elevate_deadline_seconds: u32,
     pub(crate) settle_seconds: u32,
     pub(crate) write_interval_milliseconds: u32,
@@ -104,6 +105,7 @@ struct Written {
     endpoint_url: Option<String>,
     #[serde(default)]
     credentials: CredentialSource,
+    revoker_credentials: Option<CredentialSource>,
     #[serde(default = "deadline")]
     elevate_deadline_seconds: u32,
     #[serde(default = "settle")]
@@ -243,6 +245,7 @@ impl TryFrom<Written> for GcpTarget {
             project: written.project,
             endpoint_url: written.endpoint_url,
             credentials: written.credentials,
+            revoker_credentials: written.revoker_credentials,
             elevate_deadline_seconds: written.elevate_deadline_seconds,
             settle_seconds: written.settle_seconds,
             write_interval_milliseconds: written.write_interval_milliseconds,
@@ -324,11 +327,17 @@ impl GcpTarget {
     /// The same with every path taken from a folder.
     #[must_use]
     pub fn below(mut self, folder: &Path) -> Self {
-        match &mut self.credentials {
-            CredentialSource::File { path } | CredentialSource::TokenFile { path } => {
-                *path = folder.join(&*path);
+        let own = [
+            Some(&mut self.credentials),
+            self.revoker_credentials.as_mut(),
+        ];
+        for source in own.into_iter().flatten() {
+            match source {
+                CredentialSource::File { path } | CredentialSource::TokenFile { path } => {
+                    *path = folder.join(&*path);
+                }
+                CredentialSource::Ambient => {}
             }
-            CredentialSource::Ambient => {}
         }
         self
     }

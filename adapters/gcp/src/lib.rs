@@ -40,7 +40,7 @@ mod taking;
 
 pub use adapter::{CLOUD, GcpAdapter, NoAdapter};
 pub use config::{BadTarget, CredentialSource, GcpTarget};
-pub use connect::{Identity, NoIdentity};
+pub use connect::{Identities, Identity, NoIdentity};
 pub use elevate::{ACCESS_TOKEN, CREDENTIAL_KIND, PROJECT_ID, SERVICE_ACCOUNT};
 pub use examine::Examination;
 pub use names::{AccountEmail, BadName, BucketName, PolicyName, ProjectId, RoleName};

@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::classify::{Answer, Call, Failed, named};
 use crate::cloud_clock::{CloudClock, Look};
 use crate::config::GcpTarget;
-use crate::connect::Identity;
+use crate::connect::{Identities, Identity, Purpose};
 use crate::limits::ANSWER_BYTES_MAX;
 
 /// How long a connection may take, and one call with it.
@@ -66,7 +66,41 @@ pub(crate) struct Request<'a> {
     pub(crate) body: Body<'a>,
 }
 
-/// The way to Google.
+/// The ways to Google: as whoever gives, and as whoever takes back.
+#[derive(Debug, Clone)]
+pub(crate) struct Clients {
+    giving: Rest,
+    taking: Option<Rest>,
+}
+
+impl Clients {
+    pub(crate) fn new(
+        target: &GcpTarget,
+        identities: Identities,
+        clock: Arc<CloudClock>,
+    ) -> Result<Self, reqwest::Error> {
+        let giving = Rest::new(target, identities.granter, clock)?;
+        let taking = identities.revoker.map(|identity| Rest {
+            identity,
+            ..giving.clone()
+        });
+        Ok(Self { giving, taking })
+    }
+
+    pub(crate) fn of(&self, purpose: Purpose) -> &Rest {
+        match purpose {
+            Purpose::Gives => &self.giving,
+            Purpose::Takes => self.taking.as_ref().unwrap_or(&self.giving),
+        }
+    }
+
+    /// Whether who gives and who takes back are two.
+    pub(crate) const fn are_two(&self) -> bool {
+        self.taking.is_some()
+    }
+}
+
+/// A way to Google, as somebody.
 #[derive(Debug, Clone)]
 pub(crate) struct Rest {
     http: reqwest::Client,
@@ -76,7 +110,7 @@ pub(crate) struct Rest {
 }
 
 impl Rest {
-    pub(crate) fn new(
+    fn new(
         target: &GcpTarget,
         identity: Identity,
         clock: Arc<CloudClock>,

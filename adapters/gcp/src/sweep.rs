@@ -8,6 +8,7 @@ use jitney_core::plan::LaneId;
 
 use crate::adapter::{GcpAdapter, TOLD_REVOKING, own_fault};
 use crate::classify::ACCESS_DENIED;
+use crate::connect::Purpose;
 use crate::lane_name::{Carries, lane};
 use crate::limits::SWEPT_ACCOUNTS;
 use crate::names::{AccountEmail, PolicyName};
@@ -55,7 +56,7 @@ impl GcpAdapter {
         lane: &LaneId,
         account: &AccountEmail,
     ) -> Result<Option<Stamped>, Fault> {
-        let seen = match self.slot(account).look().await {
+        let seen = match self.slot(account, Purpose::Takes).look().await {
             // Whom we may not even look at we could not have lent.
             Err(fault) if fault.code == ACCESS_DENIED => {
                 tracing::warn!(%account, "the account may not be looked at");
@@ -77,7 +78,7 @@ impl GcpAdapter {
     }
 
     async fn look_at_policy(&self, on: &PolicyName) -> Result<Vec<Stamped>, Fault> {
-        let policy = match self.policy(on).look(Freshness::Now).await {
+        let policy = match self.policy(on).look(Freshness::Now, Purpose::Takes).await {
             Err(fault) if fault.code == ACCESS_DENIED => {
                 tracing::warn!(%on, "the policy may not be looked at");
                 return Ok(Vec::new());

@@ -4,6 +4,9 @@ use jitney_sandbox::gcp::estate::{Binding, Bucket, Estate, Project, ServiceAccou
 
 pub const PROJECT: &str = "acme-prod";
 pub const BROKER: &str = "jitney-broker@acme-prod.iam.gserviceaccount.com";
+/// Who gives, where somebody else takes back. Each may do its half, and look.
+pub const GRANTER: &str = "jitney-granter@acme-prod.iam.gserviceaccount.com";
+pub const REVOKER: &str = "jitney-revoker@acme-prod.iam.gserviceaccount.com";
 /// The bucket that leases are for.
 pub const BUCKET: &str = "artifacts-prod";
 /// A bucket that leases beside those are for.
@@ -33,7 +36,10 @@ pub fn estate() -> Estate {
     let broker = member(BROKER);
     let minted = |account: ServiceAccount| {
         let creator = "roles/iam.serviceAccountTokenCreator";
-        account.binding(Binding::new(creator, &[broker.as_str()]))
+        let minter = format!("projects/{PROJECT}/roles/minter");
+        account
+            .binding(Binding::new(creator, &[broker.as_str()]))
+            .binding(Binding::new(&minter, &[member(GRANTER).as_str()]))
     };
     let bucket = |name: &str| {
         Bucket::new(name)
@@ -63,6 +69,7 @@ pub fn estate() -> Estate {
             "roles/resourcemanager.projectIamAdmin",
             &[broker.as_str()],
         ));
+    project = two_hands(project);
     for number in 1..=SLOTS {
         let name = format!("jitney-{number:03}");
         project = project.account(minted(ServiceAccount::new(&name).disabled()));
@@ -81,4 +88,28 @@ pub fn estate() -> Estate {
         )
         .bucket(bucket(BESIDE));
     Estate::new().user("ann@example.com").project(project)
+}
+
+/// What the adapter's README says that each half needs, where two identities share the work.
+fn two_hands(project: Project) -> Project {
+    let policies = [
+        "resourcemanager.projects.getIamPolicy",
+        "resourcemanager.projects.setIamPolicy",
+        "storage.buckets.getIamPolicy",
+        "storage.buckets.setIamPolicy",
+    ];
+    let accounts = |verb| ["get", "update", verb].map(|it| format!("iam.serviceAccounts.{it}"));
+    let role = |project: Project, name: &str, verb, who| {
+        let accounts = accounts(verb);
+        let permissions = accounts.iter().map(String::as_str).chain(policies);
+        let permissions: Vec<&str> = permissions.collect();
+        let name_of_role = format!("projects/{PROJECT}/roles/{name}");
+        project
+            .account(ServiceAccount::new(&format!("jitney-{name}")))
+            .custom_role(name, &permissions)
+            .binding(Binding::new(&name_of_role, &[member(who).as_str()]))
+    };
+    let project = project.custom_role("minter", &["iam.serviceAccounts.getAccessToken"]);
+    let project = role(project, "granter", "enable", GRANTER);
+    role(project, "revoker", "disable", REVOKER)
 }

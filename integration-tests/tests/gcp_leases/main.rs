@@ -10,6 +10,7 @@
 mod accounts;
 mod estate;
 mod examine;
+mod hands;
 mod job;
 mod laws;
 mod pools;

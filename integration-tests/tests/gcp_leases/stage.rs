@@ -12,7 +12,7 @@ use jitney_core::handle::StampKey;
 use jitney_core::plan::LaneId;
 use jitney_core::principal::Job as CiJob;
 use jitney_core::time::Clock;
-use jitney_gcp::{GcpAdapter, GcpTarget, Identity};
+use jitney_gcp::{GcpAdapter, GcpTarget, Identities, Identity};
 use jitney_integration_tests::adapter_laws::{
     Meddling, Relay, Revealed, Scribe, SetClock, SlotStage, Stage, Stages, Trouble,
 };
@@ -126,32 +126,43 @@ impl GcpStage {
 
     pub fn adapter_at(&self, endpoint: &str, more: &Value) -> GcpAdapter {
         let target = self.target(endpoint, more);
-        let identity = Identity::of(&target).unwrap();
-        self.made(target, identity, self.clock.clone())
+        let identities = Identities::of(&target).unwrap();
+        self.made(target, identities, self.clock.clone())
     }
 
     /// An adapter with another clock.
     pub fn adapter_by(&self, clock: Arc<dyn Clock>) -> GcpAdapter {
         let target = self.target(&self.relay.url(), &json!({}));
-        let identity = Identity::of(&target).unwrap();
-        self.made(target, identity, clock)
+        let identities = Identities::of(&target).unwrap();
+        self.made(target, identities, clock)
     }
 
     /// An adapter that calls as somebody else.
     pub fn adapter_as(&self, who: &str) -> GcpAdapter {
         let target = self.target(&self.relay.url(), &json!({}));
         let identity = Identity::token(self.sandbox.token_for(who).unwrap());
-        self.made(target, identity, self.clock.clone())
+        self.made(target, identity.into(), self.clock.clone())
     }
 
-    fn made(&self, target: GcpTarget, identity: Identity, clock: Arc<dyn Clock>) -> GcpAdapter {
+    /// An adapter that gives as somebody and takes back as somebody else.
+    pub fn adapter_of_two(&self, granter: &str, revoker: &str) -> GcpAdapter {
+        let target = self.target(&self.relay.url(), &json!({}));
+        let who = |who| Identity::token(self.sandbox.token_for(who).unwrap());
+        let identities = Identities {
+            granter: who(granter),
+            revoker: Some(who(revoker)),
+        };
+        self.made(target, identities, self.clock.clone())
+    }
+
+    fn made(&self, target: GcpTarget, identities: Identities, clock: Arc<dyn Clock>) -> GcpAdapter {
         let resources = [
             resource(BUCKET, "deploy"),
             resource(BESIDE, "deploy"),
             own_role(),
         ];
         let (name, installation) = (TARGET.parse().unwrap(), INSTALLATION.parse().unwrap());
-        GcpAdapter::new(name, target, installation, identity, clock, &resources).unwrap()
+        GcpAdapter::new(name, target, installation, identities, clock, &resources).unwrap()
     }
 
     /// A wish, carried by a pool.
