@@ -234,6 +234,8 @@ def judge_google(verdict, module, sources):
     verdict.equal("google: it mints tokens", permissions["minter"], minted)
     writes = {"resourcemanager.projects.setIamPolicy", "storage.buckets.setIamPolicy"}
     verdict.equal("google: it writes policies", permissions["binder"], writes)
+    deletes = {"storage.objects.delete"}
+    verdict.equal("google: what deletes does nothing else", permissions["object_deleter"], deletes)
     for name in itertools.chain.from_iterable(permissions.values()):
         never = [word for word in NEVER_ON_GOOGLE if word in name]
         verdict.equal(f"google: `{name}` makes nothing that outlives a lease", never, [])

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::capability::is_role_name;
 use crate::lane_name::Carries;
 use crate::limits::{
     CLOCK_SKEW_SECONDS_MAX, DERIVED_SECONDS_MAX, LANDS_LATE_SECONDS, TOKEN_SECONDS,
@@ -84,6 +85,7 @@ impl Pool {
 pub struct GcpTarget {
     pub(crate) project: ProjectId,
     pub(crate) pools: BTreeMap<String, Pool>,
+    pub(crate) roles: BTreeMap<String, RoleName>,
     pub(crate) endpoint_url: Option<String>,
     pub(crate) credentials: CredentialSource,
     pub(crate) revoker_credentials: Option<CredentialSource>,
@@ -102,6 +104,8 @@ pub struct GcpTarget {
 struct Written {
     project: ProjectId,
     pools: BTreeMap<String, WrittenPool>,
+    #[serde(default)]
+    roles: BTreeMap<String, RoleName>,
     endpoint_url: Option<String>,
     #[serde(default)]
     credentials: CredentialSource,
@@ -240,8 +244,13 @@ impl TryFrom<Written> for GcpTarget {
                             be plain";
             return Err(text("endpoint_url", expected, url));
         }
+        if let Some(name) = written.roles.keys().find(|name| !is_role_name(name)) {
+            let expected = "names of `a-z 0-9 -`, at most 64, as the catalogue has them";
+            return Err(text("roles", expected, name));
+        }
         Ok(Self {
             pools: pools(written.pools)?,
+            roles: written.roles,
             project: written.project,
             endpoint_url: written.endpoint_url,
             credentials: written.credentials,

@@ -11,7 +11,7 @@ use jitney_core::scope::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::boundary::{Rule, boundary};
-use crate::capability::{Terms as Meaning, TokenScope};
+use crate::capability::{Role, Terms as Meaning, TokenScope};
 use crate::condition::Narrowing;
 use crate::config::{GcpTarget, Pool, Stands};
 use crate::lane_name::{Carries, lane};
@@ -229,8 +229,14 @@ impl Planner {
                     .map(|role| grant(on.clone(), role, None))
                     .collect()
             }
-            Meaning::Objects { role, lists, .. } => match id.parse() {
+            Meaning::Objects {
+                role,
+                permissions,
+                lists,
+                ..
+            } => match id.parse() {
                 Ok(PolicyName::Bucket(bucket)) => {
+                    let role = self.role_named(wanted, role, permissions)?;
                     let narrowed = Narrowing::to(&bucket, &scope.path, *lists);
                     vec![grant(PolicyName::Bucket(bucket), role, narrowed)]
                 }
@@ -247,6 +253,34 @@ impl Planner {
             ))),
             None => Ok(grants),
         }
+    }
+
+    /// The role that carries a capability: by its own name, or as the target names it.
+    fn role_named<'a>(
+        &'a self,
+        wanted: &Wanted,
+        role: &'a Role,
+        permissions: &[String],
+    ) -> Result<&'a RoleName, CannotPlan> {
+        let name = match role {
+            Role::Known(role) => return Ok(role),
+            Role::Named(name) => name,
+        };
+        self.config.roles.get(name).ok_or_else(|| {
+            let (capability, target) = (&wanted.scope.capability, &self.target);
+            CannotPlan {
+                code: "role_not_configured",
+                told: format!(
+                    "`{capability}` cannot be granted on `{target}`: the platform team has named \
+                     no role for it"
+                ),
+                logged: format!(
+                    "`{capability}` needs `targets.{target}.roles.{name}`: a custom role whose \
+                     permissions are {} and nothing else",
+                    permissions.join(", ")
+                ),
+            }
+        })
     }
 
     /// The one pool that carries everything that is wanted.

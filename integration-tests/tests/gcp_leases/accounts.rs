@@ -45,6 +45,25 @@ async fn a_lease_is_a_token_of_an_account_that_says_for_whom() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn objects_are_deleted_beneath_a_path_and_nothing_else_is_done_to_them() {
+    let stage = GcpStage::new(LAGS).await;
+    let adapter = adapter(&stage);
+    let wanted = stage.wish("object-storage:delete@artifacts-prod/releases/", "deploy");
+    let taken = stage.scribe.take(&adapter, &[wanted]).await.unwrap();
+    stage.clock.set_on(Duration::from_secs(3));
+    let job = stage.job(&taken.credential);
+    assert!(!job.deletes(BUCKET, "other/seed").await.unwrap());
+    assert!(!job.deletes("reports-prod", "releases/seed").await.unwrap());
+    assert!(!job.reads(BUCKET, "releases/seed").await.unwrap());
+    assert!(!job.writes(BUCKET, "releases/seed").await.unwrap());
+    assert!(!job.lists(BUCKET, "releases/").await.unwrap());
+    assert!(job.deletes(BUCKET, "releases/seed").await.unwrap());
+    let lease = stage.scribe.ending(taken.lease).await.unwrap();
+    stage.scribe.end(&adapter, FIRST, lease).await.unwrap();
+    assert!(!job.deletes(BUCKET, "releases/seed").await.unwrap());
+}
+
 /// Nobody comes back: the binding ends by Google's own clock, even for a token that is minted
 /// later by whoever may.
 #[tokio::test(flavor = "multi_thread")]

@@ -57,6 +57,7 @@ pub fn estate() -> Estate {
     };
     let mut project = Project::new(PROJECT, 111_122_223_333)
         .custom_role("deployer", &["resourcemanager.projects.get"])
+        .custom_role("jitneyObjectDeleter", &["storage.objects.delete"])
         .account(ServiceAccount::new("jitney-broker"))
         .account(minted(ServiceAccount::new("jitney-fast").disabled()))
         .account(minted(ServiceAccount::new("jitney-shared")))

@@ -111,6 +111,7 @@ impl GcpStage {
             "credentials": { "from": "token-file", "path": self.folder.path().join("token") },
             "settle_seconds": SETTLE_SECONDS,
             "write_interval_milliseconds": 0,
+            "roles": { "object-deleter": format!("projects/{PROJECT}/roles/jitneyObjectDeleter") },
             "pools": {
                 "deploy": { "accounts": slots },
                 "fast": { "accounts": [email("jitney-fast")], "standing": stands },

@@ -43,6 +43,12 @@ fn a_mistake_is_told_with_its_key() {
     for (key, value, told) in [
         ("project", json!("Acme"), "is not the id of a project"),
         ("pools", json!({}), "`pools` is empty"),
+        ("roles", json!({ "Deleter": "roles/a.b" }), "`roles` is"),
+        (
+            "roles",
+            json!({ "object-deleter": "roles/owner" }),
+            "is not a role that takes a condition",
+        ),
         (
             "endpoint_url",
             json!("http://localhost:80"),

@@ -80,6 +80,14 @@ fn write(path: &str, ends_with_grant: bool) -> Wanted {
     wanted_with(&scope, BUCKET, &terms, &derives)
 }
 
+fn delete(path: &str) -> Wanted {
+    let terms = json!({ "kind": "objects", "role": "object-deleter", "lists": false,
+                        "permissions": ["storage.objects.delete"],
+                        "token_scope": "https://www.googleapis.com/auth/devstorage.read_write" });
+    let scope = format!("object-storage:delete@artifacts-prod{path}");
+    wanted_with(&scope, BUCKET, &terms, &json!([]))
+}
+
 fn apply() -> Wanted {
     let terms = json!({ "kind": "own-role" });
     let mut wanted = wanted_with("infra:apply@deployer", OWN_ROLE, &terms, &json!([]));
@@ -193,6 +201,49 @@ fn every_account_of_a_pool_is_a_slot_and_no_other_is_taken() {
     assert_eq!(on(fast.first()).unwrap_err().code, "no_slot");
     let shared = planner.slots(&[via(Some("shared"), read(""))]);
     assert!(shared.is_empty());
+}
+
+#[test]
+fn objects_are_deleted_by_a_role_that_the_target_names_and_beneath_the_path_alone() {
+    let role = "projects/acme-prod/roles/jitneyObjectDeleter";
+    let named = planner(&json!({ "roles": { "object-deleter": role } }));
+    let plan = plan_with(&named, &[delete("/tmp/")], 900).unwrap();
+    let Way::Own(grants) = terms(&plan).way else {
+        panic!("{plan:?}");
+    };
+    assert_eq!(grants.len(), 1);
+    assert_eq!(grants[0].role.as_str(), role);
+    let expression = grants[0].narrowed.as_ref().unwrap().expression();
+    assert!(expression.contains("/objects/tmp/"), "{expression}");
+    // It lists nothing, so nothing about a listing lets it through.
+    assert!(!expression.contains("objectListPrefix"), "{expression}");
+    assert_eq!(
+        plan.guarantees.recall,
+        Recall::Severs { within_seconds: 70 }
+    );
+    for path in ["", "/tmp/one"] {
+        assert!(plan_with(&named, &[delete(path)], 900).is_ok(), "{path}");
+    }
+    // Beside it, what is read keeps its own role and its own path.
+    let both = plan_with(&named, &[read("/releases/"), delete("/tmp/")], 900).unwrap();
+    let Way::Own(grants) = terms(&both).way else {
+        panic!("{both:?}");
+    };
+    assert_eq!(grants.len(), 2);
+    let unnamed = plan_with(&planner(&json!({})), &[delete("/tmp/")], 900).unwrap_err();
+    assert_eq!(unnamed.code, "role_not_configured");
+    assert!(!unnamed.told.contains("object-deleter"), "{}", unnamed.told);
+    assert!(
+        unnamed
+            .logged
+            .contains("`targets.acme-gcp.roles.object-deleter`"),
+        "{}",
+        unnamed.logged
+    );
+    let mut on_project = delete("");
+    on_project.resource.native_id = PROJECT.to_owned();
+    let refused = plan_with(&named, &[on_project], 900).unwrap_err();
+    assert_eq!(refused.code, "resource_unusable");
 }
 
 #[test]
