@@ -41,6 +41,7 @@ pub(crate) fn promise(
         let within = base(config, terms).saturating_add(*seconds);
         weaken(&mut guarantees, within);
     }
+    guarantees.because.extend(rests(wanted, cloud, terms));
     if wanted.iter().any(|wanted| wanted.meaning.persists) {
         guarantees.because.push(
             "what is made with it, such as accounts, keys, functions and policies, stays after the \
@@ -51,6 +52,17 @@ pub(crate) fn promise(
         weaken(&mut guarantees, terms.token_seconds.saturating_add(derived));
     }
     guarantees
+}
+
+/// What a lease costs its pool beside its own time, where that is more than a token's life.
+fn rests(wanted: &[Wanted], cloud: &CloudName, terms: &Terms) -> Option<String> {
+    match (&terms.way, derived_seconds(wanted, cloud)) {
+        (_, 0) | (Way::Shared(_) | Way::Boundary(_), _) => None,
+        (Way::Own(_) | Way::Standing, seconds) => Some(format!(
+            "what was derived works again when its account does, so the account carries no other \
+             lease for {seconds} s after its last token: a pool of few accounts runs out of them"
+        )),
+    }
 }
 
 fn weaken(guarantees: &mut Guarantees, within_seconds: u32) {

@@ -283,6 +283,14 @@ fn what_lives_a_week_is_waited_for_unless_it_ends_with_its_account() {
         Recall::Severs { within_seconds: 70 }
     );
     assert_eq!(severs.derived_seconds, 604_800);
+    // What that costs the pool is told before it is granted, and only where it costs it.
+    let told = |plan: &Plan| {
+        let mut because = plan.guarantees.because.iter();
+        because.any(|it| it.contains("no other lease for 604800 s"))
+    };
+    assert!(told(&lapses) && told(&severs));
+    let narrowed = via(Some("uploads"), write("/releases/", false));
+    assert!(!told(&plan(&[narrowed]).unwrap()) && !told(&plan(&[read("")]).unwrap()));
     // An operator who reckons with less is not given what lives longer.
     let planner = planner(&json!({ "max_derived_seconds": 3_600 }));
     let refused = plan_with(&planner, &[write("", false)], 900).unwrap_err();
