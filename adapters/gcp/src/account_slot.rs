@@ -12,8 +12,11 @@ use serde_json::{Value, json};
 use crate::adapter::{GcpAdapter, own_fault};
 use crate::capability::TokenScope;
 use crate::classify::{Call, TOLD_UNKNOWN};
+use crate::config::Pool;
 use crate::connect::Purpose;
-use crate::names::{AccountEmail, PolicyName};
+use crate::entitlement::Entitlement;
+use crate::grant::Grant;
+use crate::names::{AccountEmail, EntitlementName, PolicyName};
 use crate::policy::{Binding, Which};
 use crate::policy_lane::{Edit, refused};
 
@@ -215,6 +218,56 @@ impl Slot for AccountSlot<'_> {
         }
         lane.edit(Edit::Remove(self.account.clone(), which.clone()))
             .await
+    }
+
+    fn entitlements(&self) -> &BTreeSet<EntitlementName> {
+        const NONE: &BTreeSet<EntitlementName> = &BTreeSet::new();
+        let pools = self.adapter.config().pools.values();
+        let mut entitled = pools.filter_map(|pool| match pool {
+            Pool::Entitled(accounts, entitlements) => Some((accounts, entitlements)),
+            Pool::Exclusive(_) | Pool::Standing(..) | Pool::Shared(_) | Pool::Boundary(..) => None,
+        });
+        let its = entitled.find(|(accounts, _)| accounts.contains(self.account));
+        its.map_or(NONE, |(_, entitlements)| entitlements)
+    }
+
+    async fn entitlement(&self, name: &EntitlementName) -> Result<Entitlement, Fault> {
+        self.adapter.entitlement(self.purpose, name).await
+    }
+
+    async fn open_grants(&self, of: &EntitlementName) -> Result<Vec<Grant>, Fault> {
+        let mut open = self.adapter.open_grants(self.purpose, of).await?;
+        open.retain(|grant| grant.is_of(self.account));
+        Ok(open)
+    }
+
+    async fn grant(&self, grant: &Grant, of: &EntitlementName) -> Result<Grant, Fault> {
+        self.adapter.grant(self.purpose, grant, of).await
+    }
+
+    async fn ask(
+        &self,
+        of: &EntitlementName,
+        handle: &Handle,
+        seconds: u64,
+        token: &Token,
+    ) -> Result<Grant, Fault> {
+        let asked = self.adapter.create_grant(of, handle, seconds, token).await;
+        asked.map_err(|fault| Fault {
+            logged: format!("{} asks for {of}: {}", self.account, fault.logged),
+            ..fault
+        })
+    }
+
+    async fn end_grant(&self, grant: &Grant) -> Result<(), Fault> {
+        self.adapter.revoke_grant(self.purpose, grant).await
+    }
+
+    async fn bound_to(&self, freshness: Freshness) -> Result<Option<String>, Fault> {
+        let project = PolicyName::Project(self.adapter.config().project.clone());
+        let lane = self.adapter.policy(&project);
+        let policy = lane.look(freshness, self.purpose).await?;
+        Ok(policy.anything(self.account).map(str::to_owned))
     }
 
     async fn mint(&self, scopes: &BTreeSet<TokenScope>, seconds: u32) -> Result<Token, Fault> {

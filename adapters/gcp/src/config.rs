@@ -14,7 +14,7 @@ use crate::limits::{
     CLOCK_SKEW_SECONDS_MAX, DERIVED_SECONDS_MAX, LANDS_LATE_SECONDS, TOKEN_SECONDS,
     TOKEN_SECONDS_MAX, WRITE_ALLOWANCE_SECONDS,
 };
-use crate::names::{AccountEmail, PolicyName, ProjectId, RoleName};
+use crate::names::{AccountEmail, EntitlementName, PolicyName, ProjectId, RoleName};
 
 /// Where the credentials come from with which Jitney itself calls Google.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +48,9 @@ pub(crate) enum Pool {
     Shared(AccountEmail),
     /// One account carries many leases, each narrowed by an access boundary.
     Boundary(AccountEmail, u32),
+    /// Each account carries one lease at a time, by grants that Privileged Access Manager makes of
+    /// these entitlements.
+    Entitled(Vec<AccountEmail>, BTreeSet<EntitlementName>),
 }
 
 /// A binding that stands for every account of a pool.
@@ -64,7 +67,9 @@ impl Pool {
     /// Its accounts.
     pub(crate) fn accounts(&self) -> &[AccountEmail] {
         match self {
-            Self::Exclusive(accounts) | Self::Standing(accounts, _) => accounts,
+            Self::Exclusive(accounts)
+            | Self::Standing(accounts, _)
+            | Self::Entitled(accounts, _) => accounts,
             Self::Shared(account) | Self::Boundary(account, _) => core::slice::from_ref(account),
         }
     }
@@ -72,7 +77,7 @@ impl Pool {
     /// What each of them carries.
     pub(crate) const fn carries(&self) -> Carries {
         match self {
-            Self::Exclusive(_) | Self::Standing(..) => Carries::One,
+            Self::Exclusive(_) | Self::Standing(..) | Self::Entitled(..) => Carries::One,
             Self::Shared(_) => Carries::Many,
             Self::Boundary(..) => Carries::Bounded,
         }
@@ -136,6 +141,8 @@ struct WrittenPool {
     #[serde(default)]
     standing: BTreeSet<Stands>,
     leases_max: Option<u32>,
+    #[serde(default)]
+    entitlements: BTreeSet<EntitlementName>,
 }
 
 /// How a pool's accounts carry leases.
@@ -146,6 +153,7 @@ enum Mode {
     SaPool,
     SaBinding,
     Cab,
+    Pam,
 }
 
 const fn deadline() -> u32 {
@@ -249,7 +257,7 @@ impl TryFrom<Written> for GcpTarget {
             return Err(text("roles", expected, name));
         }
         Ok(Self {
-            pools: pools(written.pools)?,
+            pools: pools(written.pools, &written.project)?,
             roles: written.roles,
             project: written.project,
             endpoint_url: written.endpoint_url,
@@ -285,7 +293,10 @@ impl Written {
 }
 
 /// An account stands in one pool and once, or two leases would meet on it.
-fn pools(written: BTreeMap<String, WrittenPool>) -> Result<BTreeMap<String, Pool>, BadTarget> {
+fn pools(
+    written: BTreeMap<String, WrittenPool>,
+    project: &ProjectId,
+) -> Result<BTreeMap<String, Pool>, BadTarget> {
     if written.is_empty() {
         return Err(BadTarget::NoPool);
     }
@@ -299,6 +310,12 @@ fn pools(written: BTreeMap<String, WrittenPool>) -> Result<BTreeMap<String, Pool
                 .collect(),
             why,
         };
+        let foreign = pool.entitlements.iter().find(|it| it.project() != project);
+        if let Some(foreign) = foreign {
+            return Err(bad(format!(
+                "`{foreign}` is not one of project `{project}`"
+            )));
+        }
         let pool = pool.read().map_err(|why| bad(why.to_owned()))?;
         if let Some(twice) = pool
             .accounts()
@@ -318,13 +335,27 @@ impl WrittenPool {
             Ok([account]) => Ok(account),
             Err(_) => Err("in this mode one account carries all leases: name exactly one"),
         };
+        match (self.mode, self.entitlements.is_empty()) {
+            (Mode::Pam, true) => {
+                return Err("it has no `entitlements`: name those that give roles");
+            }
+            (Mode::SaPool | Mode::SaBinding | Mode::Cab, false) => {
+                return Err("`entitlements` are for `pam`");
+            }
+            (Mode::Pam, false) | (Mode::SaPool | Mode::SaBinding | Mode::Cab, true) => {}
+        }
         match (self.mode, self.standing.is_empty(), self.leases_max) {
             (Mode::Cab, true, most @ (None | Some(1..))) => {
                 Ok(Pool::Boundary(one()?, most.unwrap_or(BOUNDARY_LEASES)))
             }
             (_, _, Some(_)) => Err("`leases_max` is for `cab`, and at least 1"),
-            (Mode::SaBinding | Mode::Cab, false, _) => Err("`standing` is for `sa-pool`"),
-            (Mode::SaPool, _, _) if self.accounts.is_empty() => Err("it has no accounts"),
+            (Mode::SaBinding | Mode::Cab | Mode::Pam, false, _) => {
+                Err("`standing` is for `sa-pool`")
+            }
+            (Mode::SaPool | Mode::Pam, _, _) if self.accounts.is_empty() => {
+                Err("it has no accounts")
+            }
+            (Mode::Pam, true, _) => Ok(Pool::Entitled(self.accounts, self.entitlements)),
             (Mode::SaPool, true, _) => Ok(Pool::Exclusive(self.accounts)),
             (Mode::SaPool, false, _) => Ok(Pool::Standing(self.accounts, self.standing)),
             (Mode::SaBinding, true, _) => Ok(Pool::Shared(one()?)),

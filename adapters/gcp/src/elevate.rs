@@ -56,7 +56,9 @@ impl Elevate for GcpAdapter {
         let loan = Loan::of(lease, &plan, (intent.mark(), lease.answer_by));
         let slot = self.slot(&plan.account, Purpose::Gives);
         let token = match &plan.way {
-            Way::Own(_) | Way::Standing => lending::lend(&slot, &loan).await?,
+            Way::Own(_) | Way::Standing | Way::Entitled { .. } => {
+                lending::lend(&slot, &loan).await?
+            }
             Way::Shared(_) => {
                 lending::lend_part(&slot, &loan).await?;
                 lending::mint_part(&slot, &loan).await.map_err(doubted)?
@@ -75,7 +77,9 @@ impl Elevate for GcpAdapter {
         let loan = Loan::of(lease.terms(), &plan, (lease.mark(), lease.answer_by()));
         let slot = self.slot(&plan.account, Purpose::Gives);
         let token = match &plan.way {
-            Way::Own(_) | Way::Standing => lending::lend_on(&slot, &loan).await?,
+            Way::Own(_) | Way::Standing | Way::Entitled { .. } => {
+                lending::lend_on(&slot, &loan).await?
+            }
             Way::Shared(_) => lending::lend_part_on(&slot, &loan).await?,
             Way::Boundary(rules) => {
                 self.narrow(lending::lend_part_on(&slot, &loan).await?, rules)

@@ -64,6 +64,10 @@ impl GcpAdapter {
                 let found = self.examine_account(pool, account).await;
                 looks.push((format!("pool {name}, {account}"), found));
             }
+            if let Pool::Entitled(accounts, entitlements) = pool {
+                let found = self.examine_entitlements(name, accounts, entitlements);
+                looks.extend(found.await);
+            }
         }
         for on in &self.known {
             looks.push((on.to_string(), self.examine_policy(on).await));
@@ -114,8 +118,12 @@ impl GcpAdapter {
         let lane = self.policy(on);
         let policy = lane.look(Freshness::OfLate, Purpose::Gives).await;
         let policy = policy.map_err(told)?;
-        for purpose in BOTH {
-            self.may_write(purpose, on).await?;
+        let writes = |pool: &Pool| matches!(pool, Pool::Exclusive(_) | Pool::Shared(_));
+        // Privileged Access Manager writes by itself, and what stands is written by nobody.
+        if self.config().pools.values().any(writes) {
+            for purpose in BOTH {
+                self.may_write(purpose, on).await?;
+            }
         }
         self.look_for_moot(on, &policy)?;
         let members = policy.members();
@@ -125,7 +133,7 @@ impl GcpAdapter {
                  be refused soon"
             ));
         }
-        Ok(format!("{members} principals, and the broker may write it"))
+        Ok(format!("{members} principals"))
     }
 
     async fn may_write(&self, purpose: Purpose, on: &PolicyName) -> Result<(), String> {
@@ -167,8 +175,8 @@ impl GcpAdapter {
 
     /// An account that has a role for ever has it in every lease and after it.
     fn look_for_moot(&self, on: &PolicyName, policy: &Policy) -> Result<(), String> {
-        let bound = |pool: &&Pool| matches!(pool, Pool::Exclusive(_) | Pool::Shared(_));
-        let pools = self.config().pools.values().filter(bound);
+        let stands = |pool: &&Pool| matches!(pool, Pool::Standing(..) | Pool::Boundary(..));
+        let pools = self.config().pools.values().filter(|it| !stands(it));
         let mut accounts = pools.flat_map(Pool::accounts);
         match accounts.find_map(|account| Some((account, policy.anything_for_ever(account)?))) {
             None => Ok(()),
@@ -179,7 +187,7 @@ impl GcpAdapter {
         }
     }
 
-    async fn may(
+    pub(crate) async fn may(
         &self,
         purpose: Purpose,
         service: Service,
@@ -213,7 +221,7 @@ impl GcpAdapter {
     }
 }
 
-fn told(fault: Fault) -> String {
+pub(crate) fn told(fault: Fault) -> String {
     format!("{}: {}", fault.code, fault.logged)
 }
 

@@ -14,9 +14,10 @@ use crate::boundary::{Rule, boundary};
 use crate::capability::{Role, Terms as Meaning, TokenScope};
 use crate::condition::Narrowing;
 use crate::config::{GcpTarget, Pool, Stands};
+use crate::entitlement::Given;
 use crate::lane_name::{Carries, lane};
 use crate::limits::CONDITIONAL_BINDINGS_MAX;
-use crate::names::{AccountEmail, PolicyName, ProjectRole, RoleName};
+use crate::names::{AccountEmail, EntitlementName, PolicyName, ProjectRole, RoleName};
 use crate::promise::{derived_seconds, promise};
 
 /// The cloud's own terms of a plan, as they are stored with the intent.
@@ -41,6 +42,13 @@ pub(crate) enum Way {
     Shared(Vec<Grant>),
     /// It has more; an access boundary narrows the token.
     Boundary(Vec<Rule>),
+    /// By grants of Privileged Access Manager, on an account that carries no other lease.
+    Entitled {
+        /// Those of which it can be granted some.
+        entitlements: BTreeSet<EntitlementName>,
+        /// What they must give, together and no more.
+        gives: BTreeSet<Given>,
+    },
 }
 
 /// A role on something, as a lease wants it.
@@ -57,8 +65,17 @@ impl Way {
     pub(crate) fn grants(&self) -> &[Grant] {
         match self {
             Self::Own(grants) | Self::Shared(grants) => grants,
-            Self::Standing | Self::Boundary(_) => &[],
+            Self::Standing | Self::Boundary(_) | Self::Entitled { .. } => &[],
         }
+    }
+
+    /// The entitlements of which grants may have been asked for.
+    pub(crate) fn entitlements(&self) -> impl Iterator<Item = &EntitlementName> {
+        let entitlements = match self {
+            Self::Entitled { entitlements, .. } => Some(entitlements),
+            Self::Own(_) | Self::Standing | Self::Shared(_) | Self::Boundary(_) => None,
+        };
+        entitlements.into_iter().flatten()
     }
 }
 
@@ -75,13 +92,13 @@ impl Planner {
     /// The accounts that could carry what is wanted, where each carries one lease.
     pub(crate) fn slots(&self, wanted: &[Wanted]) -> Vec<LaneId> {
         match self.pool(wanted) {
-            Ok((_, Pool::Exclusive(accounts) | Pool::Standing(accounts, _))) => {
+            Ok((_, pool)) if pool.carries() == Carries::One => {
                 let lane = |account| lane(&self.target, Carries::One, account);
-                accounts.iter().map(lane).collect()
+                pool.accounts().iter().map(lane).collect()
             }
             // Where many share an account there is nothing to choose; what cannot be planned is
             // told by the plan.
-            Ok((_, Pool::Shared(_) | Pool::Boundary(..))) | Err(_) => Vec::new(),
+            Ok(_) | Err(_) => Vec::new(),
         }
     }
 
@@ -344,7 +361,9 @@ impl Planner {
         order: &Order<'_>,
     ) -> Result<(LaneId, u32, AccountEmail), CannotPlan> {
         let (account, capacity) = match pool {
-            Pool::Exclusive(accounts) | Pool::Standing(accounts, _) => {
+            Pool::Exclusive(accounts)
+            | Pool::Standing(accounts, _)
+            | Pool::Entitled(accounts, _) => {
                 let is_it = |account: &&AccountEmail| {
                     Some(&lane(&self.target, Carries::One, account)) == order.slot
                 };
@@ -384,6 +403,10 @@ fn way(
         Pool::Shared(_) => Ok(Way::Shared(grants)),
         Pool::Standing(_, stands) => standing(name, stands, &grants),
         Pool::Boundary(..) => bounded(meanings, grants),
+        Pool::Entitled(_, entitlements) => Ok(Way::Entitled {
+            entitlements: entitlements.clone(),
+            gives: grants.iter().map(Given::of).collect(),
+        }),
     }
 }
 
@@ -465,6 +488,10 @@ fn summary(terms: &Terms) -> Vec<String> {
                 )
             };
             rules.iter().map(told).collect()
+        }
+        Way::Entitled { gives, .. } => {
+            let told = |it: &Given| format!("a grant of {} on the whole project", it.told());
+            gives.iter().map(told).collect()
         }
     };
     [token].into_iter().chain(what).collect()

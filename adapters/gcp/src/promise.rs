@@ -58,7 +58,7 @@ pub(crate) fn promise(
 fn rests(wanted: &[Wanted], cloud: &CloudName, terms: &Terms) -> Option<String> {
     match (&terms.way, derived_seconds(wanted, cloud)) {
         (_, 0) | (Way::Shared(_) | Way::Boundary(_), _) => None,
-        (Way::Own(_) | Way::Standing, seconds) => Some(format!(
+        (Way::Own(_) | Way::Standing | Way::Entitled { .. }, seconds) => Some(format!(
             "what was derived works again when its account does, so the account carries no other \
              lease for {seconds} s after its last token: a pool of few accounts runs out of them"
         )),
@@ -73,7 +73,7 @@ fn weaken(guarantees: &mut Guarantees, within_seconds: u32) {
 /// From the end of the lease to the end of its tokens.
 fn base(config: &GcpTarget, terms: &Terms) -> u32 {
     match terms.way {
-        Way::Own(_) | Way::Standing => config.severs_within_seconds(),
+        Way::Own(_) | Way::Standing | Way::Entitled { .. } => config.severs_within_seconds(),
         Way::Shared(_) | Way::Boundary(_) => terms.token_seconds,
     }
 }
@@ -96,6 +96,15 @@ fn of_way(config: &GcpTarget, terms: &Terms) -> Guarantees {
             format!(
                 "the account's bindings stand for ever, so nothing but its being disabled, \
                  {within_seconds} s after the lease's end, and the token's own end stops it"
+            ),
+        ),
+        Way::Entitled { .. } => (
+            Recall::Severs { within_seconds },
+            true,
+            format!(
+                "Google cannot end a token; disabling its account does, and is in force \
+                 {within_seconds} s after the lease's end. Privileged Access Manager takes the role \
+                 back in its own time; until it says so, the account carries no other lease"
             ),
         ),
         Way::Shared(_) => (

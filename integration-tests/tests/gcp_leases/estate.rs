@@ -1,6 +1,6 @@
 //! What an operator has in the project, and what a careless one has in it too.
 
-use jitney_sandbox::gcp::estate::{Binding, Bucket, Estate, Project, ServiceAccount};
+use jitney_sandbox::gcp::estate::{Binding, Bucket, Entitlement, Estate, Project, ServiceAccount};
 
 pub const PROJECT: &str = "acme-prod";
 pub const BROKER: &str = "jitney-broker@acme-prod.iam.gserviceaccount.com";
@@ -28,6 +28,79 @@ pub fn member(email: &str) -> String {
 
 pub fn bucket_id(bucket: &str) -> String {
     format!("//storage.googleapis.com/projects/_/buckets/{bucket}")
+}
+
+/// An account that is given to by Privileged Access Manager. Those after [`SLOTS`] may ask for
+/// entitlements that carry no lease as they are.
+pub fn entitled(number: usize) -> String {
+    email(&format!("jitney-{:03}", 100 + number))
+}
+
+/// The accounts that ask for something out of the ordinary.
+pub const ASKS_FOR_THE_ODD: usize = SLOTS + 1;
+pub const DEPLOYS: usize = SLOTS + 2;
+
+pub fn entitlement(id: &str) -> String {
+    format!("projects/{PROJECT}/locations/global/entitlements/{id}")
+}
+
+/// What narrows a role on the project to what lies beneath `releases/` in a bucket.
+pub fn releases(bucket: &str) -> String {
+    format!(
+        "(resource.type == \"storage.googleapis.com/Object\" && \
+         resource.name.startsWith(\"projects/_/buckets/{bucket}/objects/releases/\") || \
+         resource.type == \"storage.googleapis.com/Bucket\" && \
+         resource.name == \"projects/_/buckets/{bucket}\" && \
+         api.getAttribute(\"storage.googleapis.com/objectListPrefix\", \
+         \"\").startsWith(\"releases/\"))"
+    )
+}
+
+/// What Privileged Access Manager gives, to whom, and by whose leave.
+fn managed(project: Project) -> Project {
+    let viewer = ["roles/storage.objectViewer".to_owned()].to_vec();
+    let asks = |numbers: core::ops::RangeInclusive<usize>| {
+        let members = numbers.map(|number| member(&entitled(number)));
+        members.collect::<Vec<String>>()
+    };
+    let readers = |id: &str, bucket: &str| Entitlement {
+        id: id.to_owned(),
+        requesters: asks(1..=SLOTS),
+        approvers: Vec::new(),
+        roles: viewer.clone(),
+        condition: Some(releases(bucket)),
+        max_duration_seconds: 86_400,
+    };
+    let odd = |id: &str| Entitlement {
+        requesters: asks(ASKS_FOR_THE_ODD..=ASKS_FOR_THE_ODD),
+        ..readers(id, BUCKET)
+    };
+    let deployers = |id: &str, role: &str| Entitlement {
+        requesters: asks(DEPLOYS..=DEPLOYS),
+        roles: vec![role.to_owned()],
+        condition: None,
+        ..readers(id, BUCKET)
+    };
+    let own = format!("projects/{PROJECT}/roles/deployer");
+    let entitlements = [
+        readers("release-readers", BUCKET),
+        readers("report-readers", BESIDE),
+        Entitlement {
+            approvers: vec!["user:ann@example.com".to_owned()],
+            ..odd("asks-first")
+        },
+        Entitlement {
+            max_duration_seconds: 1_800,
+            ..odd("too-short")
+        },
+        Entitlement {
+            condition: None,
+            ..odd("too-wide")
+        },
+        deployers("deployers", &own),
+        deployers("log-readers", "roles/logging.viewer"),
+    ];
+    entitlements.into_iter().fold(project, Project::entitlement)
 }
 
 /// The estate: accounts that carry leases in each way there is, and a broker with what the
@@ -75,6 +148,14 @@ pub fn estate() -> Estate {
         let name = format!("jitney-{number:03}");
         project = project.account(minted(ServiceAccount::new(&name).disabled()));
     }
+    for number in 1..=DEPLOYS {
+        let name = format!("jitney-{:03}", 100 + number);
+        project = project.account(minted(ServiceAccount::new(&name).disabled()));
+    }
+    project = managed(project).binding(Binding::new(
+        "roles/privilegedaccessmanager.admin",
+        &[broker.as_str()],
+    ));
     let fast = member(&email("jitney-fast"));
     let bounded = member(&email("jitney-bounded"));
     let viewer = "roles/storage.objectViewer";

@@ -13,6 +13,7 @@ mod examine;
 mod hands;
 mod job;
 mod laws;
+mod managed;
 mod pools;
 mod races;
 mod stage;

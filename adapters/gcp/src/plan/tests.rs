@@ -12,6 +12,7 @@ use super::*;
 const BUCKET: &str = "//storage.googleapis.com/projects/_/buckets/artifacts-prod";
 const PROJECT: &str = "//cloudresourcemanager.googleapis.com/projects/acme-prod";
 const OWN_ROLE: &str = "//iam.googleapis.com/projects/acme-prod/roles/deployer";
+const READERS: &str = "projects/acme-prod/locations/global/entitlements/readers";
 const READ_ONLY: &str = "https://www.googleapis.com/auth/devstorage.read_only";
 
 fn email(number: u32) -> String {
@@ -27,6 +28,8 @@ fn planner(change: &Value) -> Planner {
                       "standing": [{ "on": BUCKET, "role": "roles/storage.objectViewer" }] },
             "shared": { "mode": "sa-binding", "accounts": [email(4)] },
             "uploads": { "mode": "cab", "accounts": [email(5)], "leases_max": 7 },
+            "managed": { "mode": "pam", "accounts": [email(6), email(7)],
+                         "entitlements": [READERS] },
         },
     });
     for (key, value) in change.as_object().unwrap() {
@@ -296,6 +299,43 @@ fn what_lives_a_week_is_waited_for_unless_it_ends_with_its_account() {
     let refused = plan_with(&planner, &[write("", false)], 900).unwrap_err();
     assert_eq!(refused.code, "derives_too_long");
     assert_eq!(planner.reach().lives, Duration::from_secs(7_200));
+}
+
+/// A grant is for a whole project, so what keeps it to a bucket stands in its condition.
+#[test]
+fn what_an_entitlement_must_give_says_where() {
+    let gives = |wanted: Wanted| {
+        let plan = plan(&[via(Some("managed"), wanted)]).unwrap();
+        assert_eq!(plan.lane_capacity, 1);
+        assert!(plan.guarantees.ends_by_itself);
+        match terms(&plan).way {
+            Way::Entitled {
+                entitlements,
+                gives,
+            } => {
+                assert_eq!(entitlements, BTreeSet::from([READERS.parse().unwrap()]));
+                assert!(plan.summary[1].contains(&gives.first().unwrap().role));
+                gives
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    let condition = |wanted| gives(wanted).pop_first().unwrap().condition;
+    let bucket = "resource.name == \"projects/_/buckets/artifacts-prod\"";
+    let part = condition(read("/releases/")).unwrap();
+    assert!(
+        part.contains(bucket) && part.contains("/objects/releases/"),
+        "{part}"
+    );
+    let whole = condition(read("")).unwrap();
+    assert!(whole.contains(bucket), "{whole}");
+    assert!(
+        whole.contains("startsWith(\"projects/_/buckets/artifacts-prod/objects/\")"),
+        "{whole}"
+    );
+    assert_eq!(condition(apply()), None);
+    let slots = planner(&json!({})).slots(&[via(Some("managed"), read(""))]);
+    assert_eq!(slots.len(), 2);
 }
 
 #[test]
