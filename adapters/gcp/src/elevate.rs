@@ -16,8 +16,8 @@ use jitney_core::plan::{CannotPlan, LaneId, Order, Plan};
 use crate::adapter::{GcpAdapter, own_fault};
 use crate::connect::Purpose;
 use crate::lending::{self, Loan, doubted};
-use crate::plan::{Terms, Way};
 use crate::slot::Token;
+use crate::terms::{Terms, Way};
 
 /// The protocol of the credentials this adapter hands out.
 pub const CREDENTIAL_KIND: &str = "gcp-token";

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::condition::whole;
 use crate::names::{AccountEmail, EntitlementName, PolicyName, ProjectId};
-use crate::plan::Grant;
+use crate::terms::Grant;
 
 /// A role on the entitlement's project, as an entitlement gives it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

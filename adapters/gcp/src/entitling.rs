@@ -17,8 +17,8 @@ use crate::grant::{Grant, Stands};
 use crate::lending::{Loan, mint_when_enabled};
 use crate::limits::ASKING_SECONDS;
 use crate::names::EntitlementName;
-use crate::plan::Way;
 use crate::slot::{Freshness, Slot, Token};
+use crate::terms::Way;
 
 const RETRYABLE: FaultKind = FaultKind::Retryable { after: None };
 const PERMANENT: FaultKind = FaultKind::Permanent;

@@ -13,7 +13,7 @@ use jitney_core::time::Timestamp;
 use crate::lending::condition_ends;
 use crate::limits::{LOOK_SECONDS_MAX, REMOVAL_SECONDS};
 use crate::names::{EntitlementName, PolicyName};
-use crate::plan::{Terms, Way};
+use crate::terms::{Terms, Way};
 
 /// How soon is looked again for what ought to be there and is not.
 const LOOK_SOON: Duration = Duration::from_secs(1);

@@ -18,10 +18,10 @@ use crate::condition::until;
 use crate::entitling::{ask, to_ask_for};
 use crate::limits::CONDITION_MARGIN_SECONDS;
 use crate::names::EntitlementName;
-use crate::plan::{Grant, Terms};
 use crate::policy::Binding;
 use crate::slot::{Seen, Slot, Token, is_past};
 use crate::stamp::{Described, Phase, Stamp};
+use crate::terms::{Grant, Terms};
 
 const RETRYABLE: FaultKind = FaultKind::Retryable { after: None };
 const TOLD_LATE: &str = "Google was not asked in time; try again";

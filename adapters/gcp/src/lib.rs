@@ -42,6 +42,8 @@ mod slot;
 mod stamp;
 mod sweep;
 mod taking;
+mod terms;
+mod way;
 
 pub use adapter::{CLOUD, GcpAdapter, NoAdapter};
 pub use config::{BadTarget, CredentialSource, GcpTarget};

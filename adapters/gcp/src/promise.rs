@@ -7,7 +7,7 @@ use jitney_core::guarantee::{Guarantees, Recall};
 use jitney_core::id::CloudName;
 
 use crate::config::GcpTarget;
-use crate::plan::{Terms, Way};
+use crate::terms::{Terms, Way};
 
 /// How long something derived may still work after the token's own end. What ends with its account
 /// counts as well: it works again when the account does.

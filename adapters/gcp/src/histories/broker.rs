@@ -17,8 +17,8 @@ use crate::entitlement::Given;
 use crate::judge::{Case, Times};
 use crate::lending::{Loan, condition_ends, lend, lend_on};
 use crate::limits::{CONDITION_MARGIN_SECONDS, LANDS_LATE_SECONDS};
-use crate::plan::{Grant, Terms, Way};
 use crate::taking::{Watch, take_back};
+use crate::terms::{Grant, Terms, Way};
 
 const TIMES: Times = Times {
     settle: Duration::from_secs(60),

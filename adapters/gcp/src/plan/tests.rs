@@ -8,6 +8,8 @@ use jitney_core::principal::Job;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::capability::TokenScope;
+use crate::terms::Way;
 
 const BUCKET: &str = "//storage.googleapis.com/projects/_/buckets/artifacts-prod";
 const PROJECT: &str = "//cloudresourcemanager.googleapis.com/projects/acme-prod";
