@@ -224,16 +224,22 @@ def judge_google(verdict, module, sources):
         for name, body in resources.items()
         if name.startswith("google_project_iam_custom_role.")
     }
-    of_accounts = {f"iam.serviceAccounts.{verb}" for verb in ("get", "enable", "disable", "update")}
-    verdict.equal("google: the broker keeps accounts", permissions["keeper"], of_accounts)
+    for name, verb in (("lender", "enable"), ("taker", "disable")):
+        of_accounts = {f"iam.serviceAccounts.{it}" for it in ("get", verb, "update")}
+        verdict.equal(f"google: the {name} does its half", permissions[name], of_accounts)
+    for name, who in (("lender", "var.broker"), ("minter", "var.broker"), ("taker", "local.revoker")):
+        member = resources[f"google_service_account_iam_member.{name}"]["member"]
+        verdict.equal(f"google: and who the {name} is", member, "${%s}" % who)
     minted = {"iam.serviceAccounts.getAccessToken"}
     verdict.equal("google: it mints tokens", permissions["minter"], minted)
     writes = {"resourcemanager.projects.setIamPolicy", "storage.buckets.setIamPolicy"}
     verdict.equal("google: it writes policies", permissions["binder"], writes)
+    deletes = {"storage.objects.delete"}
+    verdict.equal("google: what deletes does nothing else", permissions["object_deleter"], deletes)
     for name in itertools.chain.from_iterable(permissions.values()):
         never = [word for word in NEVER_ON_GOOGLE if word in name]
         verdict.equal(f"google: `{name}` makes nothing that outlives a lease", never, [])
-    for name in ("keeper", "minter"):
+    for name in ("lender", "minter", "taker"):
         bound = resources[f"google_service_account_iam_member.{name}"]["for_each"]
         verdict.equal("google: on each account", bound, "${google_service_account.slot}")
     roles = [body.get("role", "") for body in resources.values()]

@@ -14,7 +14,7 @@ use jitney_core::ledger::Ledger;
 use jitney_core::pulse::Pulse;
 use jitney_core::reconcile::{Lanes, Untold};
 use jitney_core::usecase::{Core, LookedBack, Slots};
-use jitney_gcp::{GcpAdapter, GcpTarget, Identity};
+use jitney_gcp::{GcpAdapter, GcpTarget};
 use jitney_identity::assertions::AssertionIssuer;
 use jitney_identity::hooks::{GithubHook, GitlabHook, WeakSecret};
 use jitney_identity::{Issuers, Verifier};
@@ -151,7 +151,7 @@ pub fn gcp(
     name: &TargetName,
     project: &GcpTarget,
 ) -> Result<GcpAdapter, Failure> {
-    let identity = Identity::of(project).map_err(|error| {
+    let identities = jitney_gcp::Identities::of(project).map_err(|error| {
         let told = format!("`targets.{name}.credentials`: {error}");
         Failure::configuration("no_identity", told)
     })?;
@@ -159,7 +159,7 @@ pub fn gcp(
     let resources = configuration.resources.values();
     let here = resources.filter(|resource| resource.target == *name);
     let (project, clock) = (project.clone(), Arc::new(SystemClock));
-    GcpAdapter::new(name.clone(), project, installation, identity, clock, here)
+    GcpAdapter::new(name.clone(), project, installation, identities, clock, here)
         .map_err(|error| Failure::unreachable("no_https", error))
 }
 

@@ -289,10 +289,10 @@ impl Core {
             error => error.into(),
         })?;
         let adapter = self.adapter(&raised.terms().plan.lane.target)?;
-        let elevation = adapter
-            .renew(&raised)
-            .await
-            .map_err(|fault| Refusal::of_fault(&fault))?;
+        let elevation = match adapter.renew(&raised).await {
+            Ok(elevation) => elevation,
+            Err(fault) => return Err(self.stopped_by(&raised.terms().plan.lane, &fault).await),
+        };
         let expires_at = elevation.credential.expires_at();
         if expires_at > raised.exposed_until {
             let known = raised.exposed_until;

@@ -436,24 +436,29 @@ impl Core {
         fault: &Fault,
         now: Timestamp,
     ) -> Refusal {
-        let (mut over, mut revoking) = (Vec::new(), Vec::new());
+        let (mut over, mut revoking, mut refusal) = (Vec::new(), Vec::new(), None);
         for (intent, answer) in answers {
+            if let Err(fault) = &answer {
+                let stopped = self.stopped_by(&intent.terms().plan.lane, fault).await;
+                refusal.get_or_insert(stopped);
+            }
             match answer.map_err(Fault::nothing_happened) {
                 Ok(elevation) => revoking.push(intent.unusable(&elevation, End::PeerFailed, now)),
                 Err(Ok(proof)) => over.push(intent.never_granted(&proof, now)),
                 Err(Err(ambiguous)) => revoking.push(intent.doubted(&ambiguous, now)),
             }
         }
+        let stopped = refusal.unwrap_or_else(|| Refusal::of_fault(fault));
         let closed = granting.not_granted(fault.code, now);
         if let Err(error) = self.books.record((closed, over, revoking)).await {
             // The intents stay as they are; they fall due and are doubted.
             let refusal = Refusal::from(error);
             return Refusal {
-                logged: format!("{}; {}", fault.logged, refusal.logged),
+                logged: format!("{}; {}", stopped.logged, refusal.logged),
                 ..refusal
             };
         }
-        Refusal::of_fault(fault)
+        stopped
     }
 
     fn budgets(&self, owner: &Owner) -> Vec<Budget> {

@@ -4,9 +4,11 @@ use super::{Core, Signed};
 use crate::adapter::{Mark, Stamped};
 use crate::audit::{Entry, Event};
 use crate::evidence::{Held, Hold};
+use crate::fault::{Fault, FaultKind};
 use crate::handle::Handle;
 use crate::id::TargetName;
 use crate::ledger::{CannotRead, Look, Transaction};
+use crate::plan::LaneId;
 use crate::refusal::Refusal;
 use crate::standing::Seen;
 use crate::time::Timestamp;
@@ -93,6 +95,30 @@ impl Core {
         match mark {
             Some(mark) if mark > self.books.mark() => Ok(mark > self.books.mark_now().await?),
             _ => Ok(false),
+        }
+    }
+
+    /// What a fault that stopped an elevation comes to. One that shows what only a later ledger than
+    /// this one can have written stops every other elevation as well.
+    pub(super) async fn stopped_by(&self, lane: &LaneId, fault: &Fault) -> Refusal {
+        let refusal = Refusal::of_fault(fault);
+        let FaultKind::LedgerBehind { bears } = fault.kind else {
+            return refusal;
+        };
+        let halted = match self.is_later(Some(bears)).await {
+            Ok(true) => self.halt(lane, Seen::Mark(bears)).await,
+            Ok(false) => Ok(()),
+            Err(error) => Err(error.into()),
+        };
+        match halted {
+            Ok(()) => refusal,
+            Err(stumble) => Refusal {
+                logged: format!(
+                    "{}; the halt could not be written down: {stumble}",
+                    refusal.logged
+                ),
+                ..refusal
+            },
         }
     }
 

@@ -175,6 +175,10 @@ impl FakeCloud {
             Some(MintMishap::Permanent) => {
                 return Err(fault(FaultKind::Permanent, "fake_refused"));
             }
+            Some(MintMishap::LedgerBehind(bears)) => {
+                let kind = FaultKind::LedgerBehind { bears };
+                return Err(fault(kind, "fake_ledger_behind"));
+            }
             Some(MintMishap::LostBefore) => return Err(lost()),
             Some(MintMishap::LandsLater(after)) => (after, Duration::ZERO),
             Some(MintMishap::LivesLonger(longer)) => (Duration::ZERO, longer),

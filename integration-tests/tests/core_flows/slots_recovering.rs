@@ -1,9 +1,13 @@
 //! Slots whose ledger has forgotten them, whose lease was written off, or to which a stranger gave
 //! something back: none carries the next lease before nothing is left of the last.
 
+use jitney_core::adapter::Mark;
+use jitney_core::standing::Seen;
 use jitney_core::time::Timestamp;
 use jitney_core::usecase::{Ask, Core};
-use jitney_integration_tests::fake_cloud::{FLOOR, SLOT_LAG, SLOT_SETTLE, Style, TOKEN_LIFE};
+use jitney_integration_tests::fake_cloud::{
+    FLOOR, MintMishap, SLOT_LAG, SLOT_SETTLE, Style, TOKEN_LIFE,
+};
 use jitney_integration_tests::fixtures::{PROD, PROD_SCOPE, World, ask, proof};
 use tempfile::TempDir;
 
@@ -99,6 +103,31 @@ async fn a_slot_that_a_restored_ledger_thinks_free_is_given_to_nobody() {
     let refusal = refused(&core, asks(&world, "2")).await;
     assert_eq!(refusal.cause, Some("fake_slot_in_use"));
     assert_eq!(world.cloud(PROD).sessions().len(), 1);
+}
+
+/// A running broker whose ledger was exchanged beneath it does not look back. What stops it is the
+/// first slot that says so.
+#[tokio::test]
+async fn an_elevation_that_finds_the_mark_of_a_later_ledger_stops_all_others() {
+    let (world, _folder) = world();
+    let core = world.broker("a");
+    submit(&core, asks(&world, "1")).await;
+    let known = core.books.mark_now().await.unwrap();
+    let later = Mark {
+        sequence: known.sequence + 1_000,
+        ..known
+    };
+    // One that this ledger has reached meanwhile is no sign of anything.
+    let halt = async |bears, job: &str| {
+        world.cloud(PROD).next_mint(MintMishap::LedgerBehind(bears));
+        let refusal = refused(&core, asks(&world, job)).await;
+        assert_eq!(refusal.cause, Some("fake_ledger_behind"));
+        core.books.standing().await.unwrap().says.halt
+    };
+    assert!(halt(known, "2").await.is_none());
+    let halt = halt(later, "3").await.unwrap();
+    assert_eq!(halt.seen, Seen::Mark(later));
+    assert_eq!(refused(&core, asks(&world, "4")).await.code, "halted");
 }
 
 /// A cloud that lets nothing be taken away for hours, and a person who has lost patience.

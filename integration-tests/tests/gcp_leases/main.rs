@@ -10,8 +10,10 @@
 mod accounts;
 mod estate;
 mod examine;
+mod hands;
 mod job;
 mod laws;
+mod managed;
 mod pools;
 mod races;
 mod stage;

@@ -92,6 +92,7 @@ fn gcp() -> Column {
     let config: GcpTarget = serde_json::from_value(json!({
         "project": "acme-prod",
         "pools": { "deploy": { "accounts": ["jitney-001@acme-prod.iam.gserviceaccount.com"] } },
+        "roles": { "object-deleter": "projects/acme-prod/roles/jitneyObjectDeleter" },
     }))
     .unwrap();
     let (target, installation) = (TARGET.parse().unwrap(), "acme".parse().unwrap());
