@@ -228,7 +228,8 @@ pub trait Revoke: Send + Sync {
     ) -> Result<Pass, Fault>;
 
     /// Some of what bears this installation's name in the target, beginning after `after`. It
-    /// changes nothing. Whether a stamp is genuine is core's to judge.
+    /// changes nothing. Whether a stamp is genuine is core's to judge. A process mints on the target
+    /// only after it has looked through it once.
     ///
     /// # Errors
     /// When the target cannot be looked through.

@@ -203,7 +203,8 @@ async fn a_renewal_that_was_captured_gives_nothing_at_another_broker() {
     assert_eq!(renew(&world).await.status, 200);
     let here = renew(&world).await;
     assert_eq!((here.status, here.problem()), (401, "proof_replayed"));
-    world.listen = world.url["http://".len()..].parse().unwrap();
+    let address = world.url.strip_prefix("http://").unwrap();
+    world.listen = address.parse().unwrap();
     world.broker.take().unwrap().shutdown().await;
     world.restart().await;
     let elsewhere = renew(&world).await;
