@@ -16,3 +16,4 @@ mod laws;
 mod stage;
 mod steps;
 mod taking;
+mod vault;

@@ -50,8 +50,8 @@ pub struct AzureStage {
     pub job: Job,
     pub issuer: Arc<Issuer>,
     mode: Mode,
-    authorities: String,
-    _folder: tempfile::TempDir,
+    pub authorities: String,
+    pub folder: tempfile::TempDir,
 }
 
 /// Our sandbox, in one mode.
@@ -101,7 +101,15 @@ impl AzureStage {
     }
 
     async fn in_estate(mode: Mode, change: impl FnOnce(Estate) -> Estate) -> Self {
-        let issuer = Issuer::start().await;
+        Self::trusting(Issuer::start().await, mode, change).await
+    }
+
+    /// A stage whose identities trust this issuer, in a changed estate.
+    pub async fn trusting(
+        issuer: Arc<Issuer>,
+        mode: Mode,
+        change: impl FnOnce(Estate) -> Estate,
+    ) -> Self {
         let sandbox = AzureSandbox::start(AzureOptions {
             limits: RateLimits::unlimited(),
             ..AzureOptions::new(change(estate::of(issuer.url())))
@@ -123,7 +131,7 @@ impl AzureStage {
             issuer,
             mode,
             authorities: authorities.display().to_string(),
-            _folder: folder,
+            folder,
         };
         stage.set(|settings| settings.effect_lag_seconds = LAG_SECONDS);
         stage
@@ -191,7 +199,9 @@ impl AzureStage {
     /// A token of whoever owns the subscription.
     async fn strangers_token(&self) -> String {
         let subject = format!("jitney:slot:{STRANGERS_NAME}");
-        let assertion = self.issuer.sign(&subject, Duration::from_secs(60)).unwrap();
+        let lives = Duration::from_secs(60);
+        let assertion = self.issuer.sign(&subject, jitney_azure::AUDIENCE, lives);
+        let assertion = assertion.await.unwrap();
         self.job.token(client(STRANGER), &assertion.text).await
     }
 

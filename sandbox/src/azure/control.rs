@@ -15,6 +15,7 @@
 //! | `POST /_sandbox/limits` | [rates](super::RateLimits) |
 //! | `POST /_sandbox/trust` | `client_id`, `issuer`, `subject`, `audience`: one more federated credential |
 //! | `POST /_sandbox/app` | `client_id`, `disabled`: an app's sign-in |
+//! | `POST /_sandbox/key` | `name`, `version`, `enabled`: a key in a vault |
 //! | `POST /_sandbox/reset` | back to the estate |
 //!
 //! There is no authentication: the port is on loopback. The `Host` must be a loopback name as well, so that a
@@ -70,6 +71,14 @@ struct AppOrder {
     disabled: bool,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyOrder {
+    name: String,
+    version: String,
+    enabled: bool,
+}
+
 /// Answers a control call; `None` when the call is for the cloud.
 pub(crate) fn answer(cloud: &Cloud, call: &Call) -> Option<Answer> {
     let command = call.path.strip_prefix(PREFIX)?;
@@ -112,6 +121,9 @@ pub(crate) fn answer(cloud: &Cloud, call: &Call) -> Option<Answer> {
             .map(|()| status(cloud)),
         (&Method::POST, "app") => read::<AppOrder>(call)
             .and_then(|order| cloud.set_disabled(order.client_id, order.disabled))
+            .map(|()| status(cloud)),
+        (&Method::POST, "key") => read::<KeyOrder>(call)
+            .and_then(|order| cloud.set_key(&order.name, &order.version, order.enabled))
             .map(|()| status(cloud)),
         (&Method::POST, "reset") => reset(cloud),
         _ => return Some(refused(404, "there is no such control")),

@@ -249,6 +249,9 @@ pub struct ResourceGroup {
     /// Storage accounts in it.
     #[serde(default)]
     pub accounts: Vec<StorageAccount>,
+    /// Key vaults in it.
+    #[serde(default)]
+    pub vaults: Vec<KeyVault>,
     /// Other resources, as `Microsoft.KeyVault/vaults/prod`.
     #[serde(default)]
     pub resources: Vec<String>,
@@ -260,6 +263,7 @@ impl ResourceGroup {
         ResourceGroup {
             name: name.to_owned(),
             accounts: Vec::new(),
+            vaults: Vec::new(),
             resources: Vec::new(),
         }
     }
@@ -268,6 +272,13 @@ impl ResourceGroup {
     #[must_use]
     pub fn account(mut self, account: StorageAccount) -> ResourceGroup {
         self.accounts.push(account);
+        self
+    }
+
+    /// One more key vault.
+    #[must_use]
+    pub fn vault(mut self, vault: KeyVault) -> ResourceGroup {
+        self.vaults.push(vault);
         self
     }
 
@@ -312,6 +323,75 @@ impl StorageAccount {
         let blobs = self.containers.entry(container.to_owned()).or_default();
         blobs.insert(path.to_owned(), text.to_owned());
         self
+    }
+}
+
+/// One key vault. All vaults of an estate answer at `/keys/KEY/VERSION`, so a key's name is unique in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyVault {
+    /// Unique in the estate.
+    pub name: String,
+    /// Versions of RSA keys of 2048 bits, by the key's name, the oldest first.
+    #[serde(default)]
+    pub keys: BTreeMap<String, Vec<KeyVersion>>,
+}
+
+impl KeyVault {
+    /// An empty vault.
+    pub fn new(name: &str) -> KeyVault {
+        KeyVault {
+            name: name.to_owned(),
+            keys: BTreeMap::new(),
+        }
+    }
+
+    /// One more version of a key.
+    #[must_use]
+    pub fn key(mut self, name: &str, version: KeyVersion) -> KeyVault {
+        self.keys.entry(name.to_owned()).or_default().push(version);
+        self
+    }
+}
+
+/// One version of a key. It is made when the cloud starts and does not leave it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyVersion {
+    /// 32 hexadecimal digits.
+    pub version: String,
+    /// Whether it does anything.
+    #[serde(default = "enabled")]
+    pub enabled: bool,
+    /// From when, in seconds since 1970.
+    #[serde(default)]
+    pub not_before: Option<i64>,
+    /// Until when, in seconds since 1970.
+    #[serde(default)]
+    pub expires: Option<i64>,
+    /// What may be done with it.
+    #[serde(default = "key_operations")]
+    pub operations: Vec<String>,
+}
+
+fn enabled() -> bool {
+    true
+}
+
+fn key_operations() -> Vec<String> {
+    ["sign", "verify"].map(str::to_owned).to_vec()
+}
+
+impl KeyVersion {
+    /// A version that signs from now on.
+    pub fn new(version: &str) -> KeyVersion {
+        KeyVersion {
+            version: version.to_owned(),
+            enabled: true,
+            not_before: None,
+            expires: None,
+            operations: key_operations(),
+        }
     }
 }
 

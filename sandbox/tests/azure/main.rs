@@ -19,3 +19,4 @@ mod pim;
 mod pim_rules;
 mod rbac;
 mod sdk;
+mod vault;

@@ -112,7 +112,9 @@ fn paths_begin_at_the_configurations_folder() {
     let target = target.unwrap().below(Path::new("/etc/jitney"));
     let file = target.certificate_authorities_file.unwrap();
     assert_eq!(file, Path::new("/etc/jitney/ca.pem"));
-    let CredentialSource::WorkloadIdentity { token_file, .. } = target.credentials else {
+    let CredentialSource::OfPlatform(PlatformIdentity::WorkloadIdentity { token_file, .. }) =
+        target.credentials
+    else {
         unreachable!("it was written so");
     };
     assert_eq!(token_file, Path::new("/var/run/token"));
