@@ -13,6 +13,8 @@ mod giving;
 mod issuer;
 mod job;
 mod laws;
+mod recovering;
+mod removed_slots;
 mod stage;
 mod steps;
 mod taking;

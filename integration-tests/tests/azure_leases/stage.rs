@@ -24,10 +24,11 @@ use jitney_sandbox::azure::estate::{Estate, PolicyRules};
 use jitney_sandbox::azure::{AzureOptions, AzureSandbox, RateLimits, Settings};
 use reqwest::Method;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::estate::{
     self, CONTAINER, NEIGHBOUR, OTHER_CONTAINER, STRANGER, STRANGERS_NAME, blob_slots, client,
-    container, object, object_of,
+    container, object,
 };
 use crate::issuer::Issuer;
 use crate::job::Job;
@@ -161,9 +162,14 @@ impl AzureStage {
 
     /// An adapter that remembers nothing, with these keys in its target's configuration.
     pub fn adapter_with(&self, url: &str, more: &Value) -> AzureAdapter {
+        self.adapter_called(TARGET, url, more)
+    }
+
+    /// The same of a target by another name.
+    pub fn adapter_called(&self, name: &str, url: &str, more: &Value) -> AzureAdapter {
         let target = self.target(url, more);
         let identities = self.identities(&target);
-        let (name, installation) = (TARGET.parse().unwrap(), INSTALLATION.parse().unwrap());
+        let (name, installation) = (name.parse().unwrap(), INSTALLATION.parse().unwrap());
         let clock = self.clock.clone();
         let adapter = AzureAdapter::new(name, target, installation, identities, clock).unwrap();
         adapter.timed_by(Arc::new(Passing(self.clock.clone())))
@@ -253,9 +259,9 @@ fn set_on_with(sandbox: &Arc<AzureSandbox>) -> Arc<SetClock> {
     }))
 }
 
-/// The slot of a lane.
-pub fn slot_of(lane: &LaneId) -> &str {
-    lane.name.strip_prefix("slot/").unwrap()
+/// Whose lane it is.
+pub fn principal_of(lane: &LaneId) -> Uuid {
+    lane.name.strip_prefix("slot/").unwrap().parse().unwrap()
 }
 
 fn token(credential: &Revealed) -> &str {
@@ -363,7 +369,7 @@ impl Stage for AzureStage {
     }
 
     async fn undo(&self, lane: &LaneId) -> Result<(), String> {
-        let principal = object_of(slot_of(lane));
+        let principal = principal_of(lane);
         let grants = self.sandbox.grants();
         let mut of_slot = grants.into_iter().filter(|it| it.principal == principal);
         let last = of_slot.next_back().ok_or("the slot never had anything")?;
@@ -388,7 +394,7 @@ impl Stage for AzureStage {
     }
 
     async fn left_behind(&self, lane: &LaneId) -> Result<Vec<String>, String> {
-        let kept = self.sandbox.keeps(object_of(slot_of(lane)));
+        let kept = self.sandbox.keeps(principal_of(lane));
         let kept = kept.iter().filter(|it| it.ended_by.is_none());
         Ok(kept
             .map(|it| format!("{} on {}", it.role, it.scope))
