@@ -15,6 +15,7 @@ mod job;
 mod laws;
 mod recovering;
 mod removed_slots;
+mod sovereign;
 mod stage;
 mod steps;
 mod taking;

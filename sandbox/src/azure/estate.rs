@@ -61,6 +61,9 @@ pub enum EstateFileError {
 pub struct Estate {
     /// The tenant's id.
     pub tenant_id: Uuid,
+    /// Which of Azure's clouds it is in.
+    #[serde(default)]
+    pub environment: Environment,
     /// Its subscriptions.
     #[serde(default)]
     pub subscriptions: Vec<Subscription>,
@@ -99,6 +102,7 @@ impl Estate {
     pub fn new(tenant_id: Uuid) -> Estate {
         Estate {
             tenant_id,
+            environment: Environment::default(),
             subscriptions: Vec::new(),
             apps: Vec::new(),
             people: Vec::new(),
@@ -131,6 +135,13 @@ impl Estate {
             path: place(),
             reason,
         })
+    }
+
+    /// It is in this cloud.
+    #[must_use]
+    pub fn environment(mut self, environment: Environment) -> Estate {
+        self.environment = environment;
+        self
     }
 
     /// One more subscription.
@@ -195,6 +206,57 @@ impl Estate {
     pub fn role_assignments_max(mut self, most: usize) -> Estate {
         self.role_assignments_max = most;
         self
+    }
+}
+
+/// One of Azure's clouds: each takes tokens that the others do not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Environment {
+    /// The public one.
+    #[default]
+    Public,
+    /// That of the government of the United States.
+    UsGovernment,
+    /// That in China.
+    China,
+}
+
+impl Environment {
+    /// What Resource Manager takes tokens for.
+    pub(crate) fn management(self) -> &'static [&'static str] {
+        match self {
+            Environment::Public => &[
+                "https://management.azure.com",
+                "https://management.core.windows.net",
+            ],
+            Environment::UsGovernment => &[
+                "https://management.usgovcloudapi.net",
+                "https://management.core.usgovcloudapi.net",
+            ],
+            Environment::China => &[
+                "https://management.chinacloudapi.cn",
+                "https://management.core.chinacloudapi.cn",
+            ],
+        }
+    }
+
+    /// What Key Vault takes tokens for.
+    pub(crate) fn vault(self) -> &'static str {
+        match self {
+            Environment::Public => "https://vault.azure.net",
+            Environment::UsGovernment => "https://vault.usgovcloudapi.net",
+            Environment::China => "https://vault.azure.cn",
+        }
+    }
+
+    /// What follows the name of a storage account.
+    pub(crate) fn blobs(self) -> &'static str {
+        match self {
+            Environment::Public => ".blob.core.windows.net",
+            Environment::UsGovernment => ".blob.core.usgovcloudapi.net",
+            Environment::China => ".blob.core.chinacloudapi.cn",
+        }
     }
 }
 

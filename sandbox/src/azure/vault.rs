@@ -20,7 +20,6 @@ use super::cloud::Cloud;
 use super::estate::{Estate, KeyVersion};
 use super::roles;
 
-const AUDIENCE: &str = "https://vault.azure.net";
 const VERSIONS: [&str; 8] = [
     "7.0",
     "7.1",
@@ -210,7 +209,8 @@ pub(crate) fn serve(
     call: &Call,
     route: &Route,
 ) -> (Option<Caller>, Result<Answer, VaultError>) {
-    let is_audience = |audience: &str| audience.trim_end_matches('/') == AUDIENCE;
+    let own = cloud.estate.environment.vault();
+    let is_audience = |audience: &str| audience.trim_end_matches('/') == own;
     match cloud.caller(call, is_audience) {
         Err(refusal) => (None, Err(unauthenticated(cloud, &refusal))),
         Ok(caller) => {
@@ -230,8 +230,9 @@ fn unauthenticated(cloud: &Cloud, refusal: &Refusal) -> VaultError {
     };
     VaultError {
         challenge: Some(format!(
-            "Bearer authorization=\"https://login.microsoftonline.com/{}\", resource=\"{AUDIENCE}\"",
-            cloud.tenant.id
+            "Bearer authorization=\"https://login.microsoftonline.com/{}\", resource=\"{}\"",
+            cloud.tenant.id,
+            cloud.estate.environment.vault()
         )),
         ..VaultError::new(401, "Unauthorized", message)
     }
