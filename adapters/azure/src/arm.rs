@@ -95,22 +95,22 @@ pub(crate) struct Arm {
 }
 
 #[derive(Deserialize)]
-struct List<T> {
-    value: Vec<T>,
+pub(crate) struct List<T> {
+    pub(crate) value: Vec<T>,
     #[serde(rename = "nextLink")]
-    next: Option<String>,
+    pub(crate) next: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct Failed {
-    error: Failure,
+pub(crate) struct Failed {
+    pub(crate) error: Failure,
 }
 
 #[derive(Deserialize)]
-struct Failure {
-    code: Option<String>,
+pub(crate) struct Failure {
+    pub(crate) code: Option<String>,
     #[serde(default)]
-    message: String,
+    pub(crate) message: String,
 }
 
 impl Arm {

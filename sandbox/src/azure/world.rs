@@ -123,6 +123,7 @@ fn estate_grant(
         tuple,
         principal_type,
         description: None,
+        delegated_identity: None,
         condition,
         origin: Origin::Estate,
         created: now,
