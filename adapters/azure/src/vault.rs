@@ -88,10 +88,30 @@ struct ToSign {
     value: String,
 }
 
+/// Whose signature it is, whoever checks it finds out.
 #[derive(Deserialize)]
 struct Signed {
-    kid: String,
     value: String,
+}
+
+impl Shown {
+    /// The public half, if it is this key's and an RSA key's.
+    fn rsa(&self, id: &KeyId) -> Result<RsaPublic, &'static str> {
+        if !id.is(&self.key.kid) {
+            return Err("the vault shows another key");
+        }
+        let number = |text: &Option<String>| text.as_deref().and_then(decoded);
+        match (
+            self.key.kty.as_str(),
+            number(&self.key.n),
+            number(&self.key.e),
+        ) {
+            ("RSA" | "RSA-HSM", Some(modulus), Some(exponent)) => {
+                Ok(RsaPublic { modulus, exponent })
+            }
+            _ => Err("it is no RSA key"),
+        }
+    }
 }
 
 impl KeyVault {
@@ -133,7 +153,10 @@ impl VaultKey {
             }
             Read::Failed(..) | Read::NotYet => {}
         }
-        let shown = self.shown().await.and_then(|shown| self.rsa(&shown));
+        let shown = self.shown().await.and_then(|shown| {
+            let rsa = shown.rsa(&self.id);
+            rsa.map_err(|why| self.refused("get", why))
+        });
         *read = match &shown {
             Ok(public) => Read::Known(public.clone()),
             Err(fault) => Read::Failed(fault.clone(), Instant::now()),
@@ -153,32 +176,12 @@ impl VaultKey {
         let path = format!("{}/sign", self.id.path());
         let signed = in_time(|| self.vault.ask(place(&path), &body)).await;
         let signed: Signed = signed.map_err(|error| self.fault("sign", &error))?;
-        if !self.id.is(&signed.kid) {
-            return Err(self.refused("sign", "another key signed"));
-        }
         decoded(&signed.value).ok_or_else(|| self.refused("sign", "the signature is not base64url"))
     }
 
     async fn shown(&self) -> Result<Shown, KeyFault> {
         let shown = in_time(|| self.vault.get(place(self.id.path()))).await;
         shown.map_err(|error| self.fault("get", &error))
-    }
-
-    fn rsa(&self, shown: &Shown) -> Result<RsaPublic, KeyFault> {
-        if !self.id.is(&shown.key.kid) {
-            return Err(self.refused("get", "the vault shows another key"));
-        }
-        let number = |text: &Option<String>| text.as_deref().and_then(decoded);
-        match (
-            shown.key.kty.as_str(),
-            number(&shown.key.n),
-            number(&shown.key.e),
-        ) {
-            ("RSA" | "RSA-HSM", Some(modulus), Some(exponent)) => {
-                Ok(RsaPublic { modulus, exponent })
-            }
-            _ => Err(self.refused("get", "it is no RSA key")),
-        }
     }
 
     fn fault(&self, operation: &str, error: &NoAnswer) -> KeyFault {
@@ -231,4 +234,49 @@ fn decoded(text: &str) -> Option<Vec<u8>> {
         .decode(text)
         .ok()
         .filter(|it| !it.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn only_the_rsa_key_that_was_asked_for_is_taken() {
+        let id = "https://acme.vault.azure.net/keys/jitney/0123456789abcdef0123456789abcdef";
+        let vault: KeyVault = serde_json::from_value(json!({
+            "tenant": "11111111-0000-4000-8000-000000000001", "key": id,
+            "credentials": { "from": "managed-identity" },
+        }))
+        .unwrap();
+        let rsa = |kid: &str, kty: &str, n: &str| {
+            let key = json!({ "kid": kid, "kty": kty, "key_ops": ["sign"], "n": n, "e": "AQAB" });
+            let shown: Shown = serde_json::from_value(json!({ "key": key })).unwrap();
+            shown.rsa(vault.key.as_ref().unwrap())
+        };
+        let exponent = vec![1, 0, 1];
+        for kind in ["RSA", "RSA-HSM"] {
+            let public = rsa(id, kind, "_w").unwrap();
+            assert_eq!((public.modulus, &public.exponent), (vec![255], &exponent));
+        }
+        let another = id.replace("jitney", "other");
+        assert_eq!(
+            rsa(&another, "RSA", "_w"),
+            Err("the vault shows another key")
+        );
+        for (kind, modulus) in [
+            ("EC", "_w"),
+            ("oct", "_w"),
+            ("RSA", ""),
+            ("RSA", "=="),
+            ("", "_w"),
+        ] {
+            assert_eq!(
+                rsa(id, kind, modulus),
+                Err("it is no RSA key"),
+                "{kind} {modulus}"
+            );
+        }
+    }
 }

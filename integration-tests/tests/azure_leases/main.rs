@@ -18,5 +18,6 @@ mod removed_slots;
 mod sovereign;
 mod stage;
 mod steps;
+mod surroundings;
 mod taking;
 mod vault;

@@ -39,8 +39,8 @@ impl VaultKey {
     fn wrongs(&self, shown: &Shown, now: Timestamp) -> Vec<String> {
         let mut wrong = Vec::new();
         let mut tell = |what: String| wrong.push(format!("the key `{}` {what}", self.id()));
-        match self.rsa(shown) {
-            Err(fault) => tell(format!("cannot be used: {fault}")),
+        match shown.rsa(&self.id) {
+            Err(why) => tell(format!("cannot be used: {why}")),
             Ok(public) => {
                 let bits = public.modulus.len().saturating_mul(8);
                 if bits < BITS_MIN {
