@@ -128,6 +128,10 @@ def judge_aws(verdict, module, sources):
     verdict.holds("aws: inline policies are the broker's", not exclusive)
 
 
+def text_of_ours(sources, room):
+    return (sources / f"adapters/azure/src/{room}.rs").read_text()
+
+
 def judge_azure(verdict, module, sources):
     text = (sources / "identity/src/assertions.rs").read_text()
     subjects = {
@@ -140,8 +144,12 @@ def judge_azure(verdict, module, sources):
         trust = resources[f"{kind}.{name}"]
         verdict.equal(f"azure: the {name} is known by its subject", trust["subject"], subject)
         verdict.equal("azure: by our issuer", trust["issuer"], "${var.issuer_url}")
-        audiences = ["api://AzureADTokenExchange"]
+        audiences = ["${local.exchange_audiences[var.environment]}"]
         verdict.equal("azure: for Entra alone", trust["audiences"], audiences)
+    theirs = set(re.findall(r'= "(api://\w+)"', module.text))
+    ours = {declared(text_of_ours(sources, "assertion"), "AUDIENCE")}
+    ours |= set(re.findall(r'=> "(api://\w+)"', text_of_ours(sources, "environment")))
+    verdict.equal("azure: in each cloud that we know", theirs, ours)
     ways = {name for name in resources if re.search("password|certificate|federated", name)}
     verdict.equal("azure: there is no other way in", ways, {f"{kind}.slot", f"{kind}.broker"})
     slots = re.findall(r'format\("([^"]*)"', module.text)

@@ -124,6 +124,9 @@ pub struct RecoverBody {
     /// Only say what it would cut.
     #[serde(default)]
     pub dry_run: bool,
+    /// The ledger was restored, although no cloud may tell.
+    #[serde(default)]
+    pub restored: bool,
     /// Who and why.
     pub signed: Signature,
 }

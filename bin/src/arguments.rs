@@ -343,6 +343,9 @@ pub struct Recover {
     /// Only say what it would cut.
     #[arg(long)]
     pub dry_run: bool,
+    /// The ledger was restored, although no cloud may bear a later stamp.
+    #[arg(long)]
+    pub restored: bool,
     #[command(flatten)]
     pub signed: Signed,
 }

@@ -43,13 +43,17 @@ pub async fn wire_as(
     configuration: &Configuration,
     identities: impl Fn(&AwsTarget) -> Result<Identities, Failure>,
 ) -> Result<BrokerOptions, Failure> {
+    let own_issuer = own_issuer(configuration)?;
     let mut adapters = BTreeMap::<TargetName, Arc<dyn Adapter>>::new();
     for (name, target) in &configuration.targets {
         let adapter: Arc<dyn Adapter> = match target {
             CloudTarget::Aws(account) => {
                 Arc::new(aws(configuration, name, account, &identities(account)?)?)
             }
-            CloudTarget::Azure(subscription) => Arc::new(azure(configuration, name, subscription)?),
+            CloudTarget::Azure(subscription) => {
+                let identities = azure_identities(own_issuer.as_ref(), name, subscription)?;
+                Arc::new(azure(configuration, name, subscription, identities)?)
+            }
             CloudTarget::Gcp(project) => Arc::new(gcp(configuration, name, project)?),
         };
         adapters.insert(name.clone(), adapter);
@@ -83,7 +87,7 @@ pub async fn wire_as(
         listen: broker.listen,
         tls: broker.tls.as_ref().map(tls).transpose()?,
         public_url: broker.public_url.as_deref().map(public_url).transpose()?,
-        issuer: own_issuer(configuration)?,
+        issuer: own_issuer,
         hooks: hooks(&configuration.webhooks)?,
         metrics,
         alarms: alarms(&configuration.alarms)?,
@@ -115,8 +119,8 @@ fn azure(
     configuration: &Configuration,
     name: &TargetName,
     subscription: &AzureTarget,
+    identities: jitney_azure::Identities,
 ) -> Result<AzureAdapter, Failure> {
-    let identities = azure_identities(configuration, name, subscription)?;
     let (installation, clock) = (configuration.installation.clone(), Arc::new(SystemClock));
     AzureAdapter::new(
         name.clone(),
@@ -130,11 +134,11 @@ fn azure(
 
 /// With whose credentials Azure is called, and who speaks for the slots there.
 pub fn azure_identities(
-    configuration: &Configuration,
+    own_issuer: Option<&Arc<AssertionIssuer>>,
     name: &TargetName,
     subscription: &AzureTarget,
 ) -> Result<jitney_azure::Identities, Failure> {
-    let issuer = own_issuer(configuration)?.ok_or_else(|| {
+    let issuer = own_issuer.cloned().ok_or_else(|| {
         let told = format!("target `{name}` is on Azure and needs `[issuer]`");
         Failure::configuration("no_own_issuer", told)
     })?;
@@ -231,7 +235,7 @@ fn tls(section: &TlsSection) -> Result<Tls, Failure> {
 }
 
 /// The broker as an issuer, if it is one.
-fn own_issuer(configuration: &Configuration) -> Result<Option<Arc<AssertionIssuer>>, Failure> {
+pub fn own_issuer(configuration: &Configuration) -> Result<Option<Arc<AssertionIssuer>>, Failure> {
     let issuer = configuration.issuer.as_ref().map(keys::issuer);
     Ok(issuer.transpose()?.map(Arc::new))
 }

@@ -75,7 +75,11 @@ async fn recover(
     ConnectInfo(peer): ConnectInfo<Peer>,
     call: Request,
 ) -> Result<Response, Declined> {
-    let RecoverBody { dry_run, signed } = asked(call).await?;
+    let RecoverBody {
+        dry_run,
+        restored,
+        signed,
+    } = asked(call).await?;
     let signed = peer.signs(signed)?;
     let core = Arc::clone(&service.core);
     let found = if dry_run {
@@ -86,7 +90,12 @@ async fn recover(
             why = signed.reason,
             "a recovery is ordered"
         );
-        let recovering = async move { core.recover(&signed).await };
+        let recovering = async move {
+            if restored {
+                core.declare_restored(&signed).await?;
+            }
+            core.recover(&signed).await
+        };
         let found = under_way(&service.crew, recovering)
             .await?
             .map_err(in_full)?;

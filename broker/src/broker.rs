@@ -106,7 +106,7 @@ impl Broker {
             closing: watch::Sender::new(false),
         });
         let handle = Handle::new();
-        let own_issuer = options.issuer.as_deref();
+        let own_issuer = options.issuer.as_ref();
         let api = router(Arc::clone(&service), shows_metrics, own_issuer);
         let server = tokio::spawn(serve(door, api, handle.clone()));
         // Told to stop before it waits to be told, it would not hear.

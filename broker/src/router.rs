@@ -23,7 +23,7 @@ pub(crate) fn metrics_router(service: Arc<Service>) -> Router {
 pub(crate) fn router(
     service: Arc<Service>,
     shows_metrics: bool,
-    own_issuer: Option<&AssertionIssuer>,
+    own_issuer: Option<&Arc<AssertionIssuer>>,
 ) -> Router {
     let mut calls = Router::new()
         .route(paths::REQUESTS, post(requests::submit))

@@ -165,6 +165,18 @@ impl From<Scope> for String {
     }
 }
 
+/// The second name that a subscription has, as PIM's documents show it.
+const SECOND_NAME: &str = "/providers/Microsoft.Subscription/subscriptions/";
+
+/// A scope as Azure shows it. What an operator writes has one name only: two would be two resources.
+pub(crate) fn shown(text: &str) -> Result<Scope, BadResourceId> {
+    let second = text.split_at_checked(SECOND_NAME.len());
+    match second.filter(|(name, _)| name.eq_ignore_ascii_case(SECOND_NAME)) {
+        Some((_, subscription)) => format!("/subscriptions/{subscription}").parse(),
+        None => text.parse(),
+    }
+}
+
 /// A role definition, by its GUID, or by an id that ends in it.
 pub(crate) fn role(text: &str) -> Result<Uuid, BadResourceId> {
     const EXPECTED: &str = "a role definition: its GUID, or an id that ends in \

@@ -1,4 +1,4 @@
-//! Looking through a subscription for what our slots have.
+//! Looking through a subscription for what bears our stamp, on our slots and on whatever else.
 
 use core::ops::Bound;
 use std::collections::BTreeSet;
@@ -7,42 +7,66 @@ use jitney_core::adapter::{Page, Stamped, StampedKind};
 use jitney_core::evidence::Held;
 use jitney_core::fault::Fault;
 use jitney_core::handle::Handle;
+use uuid::Uuid;
 
 use crate::adapter::AzureAdapter;
 use crate::classify::{Call, fault};
 use crate::standing::{Look, RoleAt, Seen};
 
 impl AzureAdapter {
-    /// What one slot has, the next after `after`.
+    /// What one slot has, the next after `after`; and at last what everybody else has.
     pub(crate) async fn look_through(&self, after: Option<String>) -> Result<Page, Fault> {
-        let config = self.config();
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let mut slots = config.slots.range((from, Bound::Unbounded));
+        let mut slots = self.config().slots.range((from, Bound::Unbounded));
         let Some((name, slot)) = slots.next() else {
-            return Ok(Page::default());
+            return self.look_beyond().await;
         };
-        let look = Look {
-            arm: &self.clients.reading,
-            installation: &self.planner.installation,
-            subscription: config.subscription,
-            mode: config.mode,
-        };
-        let seen = look.at(slot.object_id, &BTreeSet::new()).await;
+        let seen = self.looking().at(slot.object_id, &BTreeSet::new()).await;
         let seen = seen.map_err(|error| fault(Call::Reads, "GET what a slot has", &error))?;
         Ok(Page {
-            found: self.stamped(name, &seen),
-            next: slots.next().map(|_| name.clone()),
+            found: self.stamped(slot.object_id, &format!("slot `{name}`"), &seen),
+            next: Some(name.clone()),
         })
     }
 
-    fn stamped(&self, slot: &str, seen: &Seen) -> Vec<Stamped> {
-        let lane = self.planner.lane(slot);
+    /// What bears our stamp and is on no slot: slots that were taken out of the configuration, and
+    /// whoever copied one.
+    async fn look_beyond(&self) -> Result<Page, Fault> {
+        let all = self.looking().everywhere().await;
+        let all = all.map_err(|error| fault(Call::Reads, "GET what everybody has", &error))?;
+        let slots: BTreeSet<Uuid> = self
+            .config()
+            .slots
+            .values()
+            .map(|it| it.object_id)
+            .collect();
+        let others = all.iter().filter(|(who, _)| !slots.contains(who));
+        let found = others.flat_map(|(who, seen)| {
+            self.stamped(*who, &format!("identity `{who}`, which is no slot"), seen)
+        });
+        Ok(Page {
+            found: found.collect(),
+            next: None,
+        })
+    }
+
+    fn looking(&self) -> Look<'_> {
+        Look {
+            arm: &self.clients.reading,
+            installation: &self.planner.installation,
+            subscription: self.config().subscription,
+            mode: self.config().mode,
+        }
+    }
+
+    fn stamped(&self, principal: Uuid, who: &str, seen: &Seen) -> Vec<Stamped> {
+        let lane = self.planner.lane(principal);
         let grant = |handle: &Handle, mark, (role, scope): &RoleAt| Stamped {
             lane: lane.clone(),
             held: Held::Grant(handle.clone()),
             mark,
             kind: StampedKind::Grant,
-            native: format!("role {role} on {scope}, slot `{slot}`"),
+            native: format!("role {role} on {scope}, {who}"),
         };
         let standing = seen.standing.iter().filter_map(|standing| {
             let handle = standing.handle.as_ref()?;
@@ -57,7 +81,7 @@ impl AzureAdapter {
             held: Held::IssuedBefore(at),
             mark: Some(mark),
             kind: StampedKind::Enforcement,
-            native: format!("the latest removal from slot `{slot}`"),
+            native: format!("the latest removal from {who}"),
         });
         standing.chain(open).chain(taken).collect()
     }

@@ -8,11 +8,13 @@ use std::path::Path;
 
 use jitney_api::admin::StatusView;
 use jitney_api::paths;
+use jitney_broker::SystemClock;
+use jitney_core::time::Clock as _;
 use jitney_ledger_postgres::posture;
 
 use crate::arguments::ConfigurationFile;
 use crate::commands::published::{self, Published};
-use crate::configuration::{self, Configuration, LedgerSection};
+use crate::configuration::{self, Configuration, IssuerSection, LedgerSection};
 use crate::failure::{Failure, UNWELL};
 use crate::ledgers::LedgerToRead;
 use crate::operators::Operators;
@@ -131,6 +133,7 @@ async fn look_at_own_issuer(
     let Some(section) = &configuration.issuer else {
         return Ok(());
     };
+    look_at_vault(section, report).await?;
     let finding = match keys::issuer(section) {
         Err(failure) => Finding::Wrong(failure.to_string()),
         Ok(issuer) => match published::look(&issuer).await {
@@ -143,6 +146,29 @@ async fn look_at_own_issuer(
         },
     };
     report.line("own issuer", &finding)
+}
+
+/// The issuer's keys in a vault, if some lie there.
+async fn look_at_vault(section: &IssuerSection, report: &mut Report) -> Result<(), Failure> {
+    let place = "own issuer";
+    let keys = match keys::vault_keys(section) {
+        Err(failure) => return report.line(place, &Finding::Wrong(failure.to_string())),
+        Ok(keys) => keys,
+    };
+    let signing = section.key_vault.as_ref().and_then(|it| it.key.as_ref());
+    let signing = signing.map(ToString::to_string);
+    for key in keys {
+        let signs = signing.as_deref() == Some(key.id());
+        match key.examine(signs, SystemClock.now()).await {
+            Ok(well) => report.line(place, &Finding::Well(well))?,
+            Err(wrong) => {
+                for wrong in wrong {
+                    report.line(place, &Finding::Wrong(wrong))?;
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The ledger as it stands there. Whoever can write it can forget leases.

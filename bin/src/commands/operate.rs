@@ -190,6 +190,7 @@ fn describe(aim: &AimBody) -> String {
 pub async fn recover(arguments: Recover) -> Result<u8, Failure> {
     let body = RecoverBody {
         dry_run: arguments.dry_run,
+        restored: arguments.restored,
         signed: signature(arguments.signed),
     };
     let operators = operators(&arguments.configuration)?;

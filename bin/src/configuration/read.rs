@@ -101,7 +101,7 @@ impl Written {
             place(&mut tls.key_file);
         }
         if let Some(issuer) = &mut self.issuer {
-            issuer.key_files_mut().for_each(place);
+            issuer.below(folder);
         }
         for (_, webhook) in self.webhooks.named() {
             place(&mut webhook.secret_file);
@@ -127,8 +127,8 @@ fn checked(
         return Err(about(file, "issuers", wrong));
     }
     let own = written.issuer.as_ref();
-    if let Some(wrong) = own.and_then(|own| own.conflict(&written.issuers)) {
-        return Err(about(file, "issuer.url", &wrong));
+    if let Some((key, wrong)) = own.and_then(|own| own.conflict(&written.issuers)) {
+        return Err(about(file, key, &wrong));
     }
     for (name, webhook) in written.webhooks.named() {
         let known = |issuer: &IssuerConfig| issuer.url == webhook.issuer;

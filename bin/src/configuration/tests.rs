@@ -337,6 +337,32 @@ fn the_broker_is_an_issuer_of_its_own_and_takes_no_token_of_its_own() {
 }
 
 #[test]
+fn exactly_one_key_of_the_issuer_signs() {
+    let id = |name: &str| {
+        let version = "0123456789abcdef0123456789abcdef";
+        format!("\"https://acme.vault.azure.net/keys/{name}/{version}\"")
+    };
+    let own = |files: &str, keys: &str| {
+        let vault = "[issuer.key_vault]\ntenant = \"11111111-0000-4000-8000-000000000001\"\n\
+                     credentials = { from = \"managed-identity\" }\n";
+        let url = "url = \"https://jitney.acme.example\"\n";
+        judge(&format!("{EXAMPLE}\n[issuer]\n{url}{files}\n{vault}{keys}"))
+    };
+    let file = "key_file = \"issuer.pem\"";
+    let next = format!("next_key = {}", id("a"));
+    let signs = format!("key = {}\nprevious_keys = [{}]", id("a"), id("b"));
+    // Into the vault, as one does it: its key is published before it signs.
+    assert!(own(file, &next).is_ok());
+    assert!(own("previous_key_files = [\"issuer.pem\"]", &signs).is_ok());
+    for (files, keys) in [("", &next), (file, &signs)] {
+        let told = own(files, keys).unwrap_err();
+        assert!(told.told.contains("`issuer.key_file`"), "{told}");
+    }
+    let told = own("", "key = \"https://evil.example/keys/a/b\"").unwrap_err();
+    assert!(told.told.contains("`issuer.key_vault"), "{told}");
+}
+
+#[test]
 fn several_brokers_have_a_server() {
     let ledger = "[ledger.postgres]
 url = \"postgres://jitney@db.example.com/jitney\"

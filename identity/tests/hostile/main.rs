@@ -13,6 +13,7 @@ mod fetching;
 mod hooks;
 mod issuer;
 mod jobs;
+mod kept_keys;
 mod mint;
 mod proofs;
 mod properties;

@@ -2,9 +2,10 @@
 //! something back: none carries the next lease before nothing is left of the last.
 
 use jitney_core::adapter::Mark;
+use jitney_core::audit::{Entry, Event};
 use jitney_core::standing::Seen;
 use jitney_core::time::Timestamp;
-use jitney_core::usecase::{Ask, Core};
+use jitney_core::usecase::{Ask, Core, Signed};
 use jitney_integration_tests::fake_cloud::{
     FLOOR, MintMishap, SLOT_LAG, SLOT_SETTLE, Style, TOKEN_LIFE,
 };
@@ -88,6 +89,44 @@ async fn a_recovery_quarantines_every_slot_until_nothing_issued_can_live() {
         "{unknown:?}"
     );
     drop(ledger);
+}
+
+/// Nothing is left in the cloud that would tell, and a person does.
+#[tokio::test]
+async fn a_recovery_by_a_persons_word_quarantines_every_slot_too() {
+    let (world, folder) = world();
+    let copy = backup(folder.path());
+    let lost = world.broker("a");
+    let ended = submit(&lost, asks(&world, "1")).await.only().0;
+    lost.release(ended, &proof("1")).await.unwrap();
+    world.live(&lost, FLOOR + SLOT_SETTLE + seconds(60)).await;
+    drop(lost);
+    let (core, ledger) = restored(&world, &copy, "b");
+    assert_eq!(
+        core.recover(&signed()).await.unwrap_err().code,
+        "bad_request"
+    );
+    core.declare_restored(&signed()).await.unwrap();
+    assert_eq!(refused(&core, asks(&world, "2")).await.code, "halted");
+    // Said twice is said once.
+    core.declare_restored(&signed()).await.unwrap();
+    let planned = core.recover(&signed()).await.unwrap();
+    let here = planned
+        .lanes
+        .iter()
+        .filter(|lane| lane.target.to_string() == PROD);
+    assert_eq!(here.count(), 2, "{planned:?}");
+    let waited = until_granted(&world, &core).await;
+    assert!(waited >= TOKEN_LIFE, "a slot was free after {waited:?}");
+    let entries = ledger.entries(0, 10_000).await.unwrap();
+    let of = |bytes: &[u8]| Entry::decode(bytes).unwrap().event();
+    let halts = entries.iter().filter(|it| of(&it.bytes) == Event::Halted);
+    assert_eq!(halts.count(), 1);
+    let unsigned = Signed {
+        reason: String::new(),
+        ..signed()
+    };
+    assert!(core.declare_restored(&unsigned).await.is_err());
 }
 
 #[tokio::test]

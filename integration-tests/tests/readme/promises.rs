@@ -39,9 +39,10 @@ impl Clock for Stopped {
 #[derive(Debug)]
 struct Unused;
 
+#[async_trait::async_trait]
 impl SignAssertion for Unused {
-    fn sign(&self, _: &str, _: Duration) -> Result<Assertion, CannotSign> {
-        Err(CannotSign("nothing is called".to_owned()))
+    async fn sign(&self, _: &str, _: &str, _: Duration) -> Result<Assertion, CannotSign> {
+        Err(CannotSign::Refused("nothing is called".to_owned()))
     }
 }
 

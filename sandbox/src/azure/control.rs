@@ -10,6 +10,7 @@
 //! | `POST /_sandbox/limits` | [rates](super::RateLimits) |
 //! | `POST /_sandbox/trust` | `client_id`, `issuer`, `subject`, `audience`: one more federated credential |
 //! | `POST /_sandbox/app` | `client_id`, `disabled`: an app's sign-in |
+//! | `POST /_sandbox/key` | `name`, `version`, `enabled`: a key in a vault |
 
 use http::Method;
 use serde::Deserialize;
@@ -52,6 +53,14 @@ struct TrustOrder {
 struct AppOrder {
     client_id: Uuid,
     disabled: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyOrder {
+    name: String,
+    version: String,
+    enabled: bool,
 }
 
 impl Controlled for Cloud {
@@ -98,6 +107,9 @@ impl Controlled for Cloud {
                 .map(|()| status(self)),
             (&Method::POST, "app") => read::<AppOrder>(call)
                 .and_then(|order| self.set_disabled(order.client_id, order.disabled))
+                .map(|()| status(self)),
+            (&Method::POST, "key") => read::<KeyOrder>(call)
+                .and_then(|order| self.set_key(&order.name, &order.version, order.enabled))
                 .map(|()| status(self)),
             _ => return None,
         })

@@ -40,6 +40,9 @@ pub const FEDERATED_CREDENTIALS_MAX: usize = 20;
 pub struct Estate {
     /// The tenant's id.
     pub tenant_id: Uuid,
+    /// Which of Azure's clouds it is in.
+    #[serde(default)]
+    pub environment: Environment,
     /// Its subscriptions.
     #[serde(default)]
     pub subscriptions: Vec<Subscription>,
@@ -78,6 +81,7 @@ impl Estate {
     pub fn new(tenant_id: Uuid) -> Estate {
         Estate {
             tenant_id,
+            environment: Environment::default(),
             subscriptions: Vec::new(),
             apps: Vec::new(),
             people: Vec::new(),
@@ -94,6 +98,13 @@ impl Estate {
     /// The file cannot be read, or what is in it is not an estate.
     pub fn read(path: &Path) -> Result<Estate, EstateFileError> {
         estate_file::read(path)
+    }
+
+    /// It is in this cloud.
+    #[must_use]
+    pub fn environment(mut self, environment: Environment) -> Estate {
+        self.environment = environment;
+        self
     }
 
     /// One more subscription.
@@ -161,6 +172,57 @@ impl Estate {
     }
 }
 
+/// One of Azure's clouds: each takes tokens that the others do not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Environment {
+    /// The public one.
+    #[default]
+    Public,
+    /// That of the government of the United States.
+    UsGovernment,
+    /// That in China.
+    China,
+}
+
+impl Environment {
+    /// What Resource Manager takes tokens for.
+    pub(crate) fn management(self) -> &'static [&'static str] {
+        match self {
+            Environment::Public => &[
+                "https://management.azure.com",
+                "https://management.core.windows.net",
+            ],
+            Environment::UsGovernment => &[
+                "https://management.usgovcloudapi.net",
+                "https://management.core.usgovcloudapi.net",
+            ],
+            Environment::China => &[
+                "https://management.chinacloudapi.cn",
+                "https://management.core.chinacloudapi.cn",
+            ],
+        }
+    }
+
+    /// What Key Vault takes tokens for.
+    pub(crate) fn vault(self) -> &'static str {
+        match self {
+            Environment::Public => "https://vault.azure.net",
+            Environment::UsGovernment => "https://vault.usgovcloudapi.net",
+            Environment::China => "https://vault.azure.cn",
+        }
+    }
+
+    /// What follows the name of a storage account.
+    pub(crate) fn blobs(self) -> &'static str {
+        match self {
+            Environment::Public => ".blob.core.windows.net",
+            Environment::UsGovernment => ".blob.core.usgovcloudapi.net",
+            Environment::China => ".blob.core.chinacloudapi.cn",
+        }
+    }
+}
+
 /// One subscription.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -212,6 +274,9 @@ pub struct ResourceGroup {
     /// Storage accounts in it.
     #[serde(default)]
     pub accounts: Vec<StorageAccount>,
+    /// Key vaults in it.
+    #[serde(default)]
+    pub vaults: Vec<KeyVault>,
     /// Other resources, as `Microsoft.KeyVault/vaults/prod`.
     #[serde(default)]
     pub resources: Vec<String>,
@@ -223,6 +288,7 @@ impl ResourceGroup {
         ResourceGroup {
             name: name.to_owned(),
             accounts: Vec::new(),
+            vaults: Vec::new(),
             resources: Vec::new(),
         }
     }
@@ -231,6 +297,13 @@ impl ResourceGroup {
     #[must_use]
     pub fn account(mut self, account: StorageAccount) -> ResourceGroup {
         self.accounts.push(account);
+        self
+    }
+
+    /// One more key vault.
+    #[must_use]
+    pub fn vault(mut self, vault: KeyVault) -> ResourceGroup {
+        self.vaults.push(vault);
         self
     }
 
@@ -275,6 +348,75 @@ impl StorageAccount {
         let blobs = self.containers.entry(container.to_owned()).or_default();
         blobs.insert(path.to_owned(), text.to_owned());
         self
+    }
+}
+
+/// One key vault. All vaults of an estate answer at `/keys/KEY/VERSION`, so a key's name is unique in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyVault {
+    /// Unique in the estate.
+    pub name: String,
+    /// Versions of RSA keys of 2048 bits, by the key's name, the oldest first.
+    #[serde(default)]
+    pub keys: BTreeMap<String, Vec<KeyVersion>>,
+}
+
+impl KeyVault {
+    /// An empty vault.
+    pub fn new(name: &str) -> KeyVault {
+        KeyVault {
+            name: name.to_owned(),
+            keys: BTreeMap::new(),
+        }
+    }
+
+    /// One more version of a key.
+    #[must_use]
+    pub fn key(mut self, name: &str, version: KeyVersion) -> KeyVault {
+        self.keys.entry(name.to_owned()).or_default().push(version);
+        self
+    }
+}
+
+/// One version of a key. It is made when the cloud starts and does not leave it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyVersion {
+    /// 32 hexadecimal digits.
+    pub version: String,
+    /// Whether it does anything.
+    #[serde(default = "enabled")]
+    pub enabled: bool,
+    /// From when, in seconds since 1970.
+    #[serde(default)]
+    pub not_before: Option<i64>,
+    /// Until when, in seconds since 1970.
+    #[serde(default)]
+    pub expires: Option<i64>,
+    /// What may be done with it.
+    #[serde(default = "key_operations")]
+    pub operations: Vec<String>,
+}
+
+fn enabled() -> bool {
+    true
+}
+
+fn key_operations() -> Vec<String> {
+    ["sign", "verify"].map(str::to_owned).to_vec()
+}
+
+impl KeyVersion {
+    /// A version that signs from now on.
+    pub fn new(version: &str) -> KeyVersion {
+        KeyVersion {
+            version: version.to_owned(),
+            enabled: true,
+            not_before: None,
+            expires: None,
+            operations: key_operations(),
+        }
     }
 }
 
