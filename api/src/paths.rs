@@ -12,6 +12,8 @@ pub const LEASE: &str = "/v1/leases/{id}";
 pub const LEASE_HEARTBEAT: &str = "/v1/leases/{id}/heartbeat";
 /// `POST`: prolongs a lease and mints again.
 pub const LEASE_RENEW: &str = "/v1/leases/{id}/renew";
+/// `POST`: shows a lease's credential to its cloud, to learn whether it is accepted.
+pub const LEASE_PROBE: &str = "/v1/leases/{id}/probe";
 /// `POST`: gives a lease back.
 pub const LEASE_RELEASE: &str = "/v1/leases/{id}/release";
 /// `POST`: GitHub says that a job is over.

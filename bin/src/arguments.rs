@@ -153,6 +153,16 @@ pub struct Run {
     /// How long to try to get the lease.
     #[arg(long, value_name = "TIME", value_parser = seconds)]
     pub patience: Option<u32>,
+    /// Start the command only once the cloud accepts its credential, and give up after this time:
+    /// `120`, `2m`. Without a time, after what the cloud's provider says that it may take.
+    #[arg(
+        long,
+        value_name = "TIME",
+        value_parser = seconds,
+        num_args = 0..=1,
+        require_equals = true
+    )]
+    pub wait_effective: Option<Option<u32>>,
     /// What to do when the broker or the lease is lost.
     #[arg(long, value_enum, default_value_t)]
     pub on_lost: OnLost,

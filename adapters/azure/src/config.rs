@@ -100,6 +100,7 @@ pub struct AzureTarget {
     pub(crate) revoker_credentials: Option<CredentialSource>,
     pub(crate) endpoint: Url,
     pub(crate) authority: Url,
+    pub(crate) blob_endpoint: Option<Url>,
     pub(crate) certificate_authorities_file: Option<PathBuf>,
     pub(crate) elevate_deadline_seconds: u32,
     pub(crate) settle_seconds: u32,
@@ -124,6 +125,7 @@ struct Written {
     revoker_credentials: Option<CredentialSource>,
     endpoint_url: Option<String>,
     authority_url: Option<String>,
+    blob_endpoint_url: Option<String>,
     certificate_authorities_file: Option<PathBuf>,
     #[serde(default = "deadline")]
     elevate_deadline_seconds: u32,
@@ -247,6 +249,10 @@ impl TryFrom<Written> for AzureTarget {
             revoker_credentials: written.revoker_credentials,
             endpoint: address("endpoint_url", written.endpoint_url.as_deref(), ENDPOINT)?,
             authority: address("authority_url", written.authority_url.as_deref(), AUTHORITY)?,
+            blob_endpoint: written
+                .blob_endpoint_url
+                .map(|url| address("blob_endpoint_url", Some(&url), ENDPOINT))
+                .transpose()?,
             certificate_authorities_file: written.certificate_authorities_file,
             elevate_deadline_seconds: written.elevate_deadline_seconds,
             settle_seconds: written.settle_seconds,
@@ -361,6 +367,11 @@ impl AzureTarget {
         self.slots
             .iter()
             .filter(move |(_, slot)| slot.carries == kind)
+    }
+
+    /// Whether it is in Azure's public cloud, as far as its address tells.
+    pub(crate) fn is_public(&self) -> bool {
+        self.endpoint.as_str().trim_end_matches('/') == ENDPOINT
     }
 
     /// The longest an elevation may take.

@@ -35,6 +35,7 @@ pub struct CannotConnect(String);
 /// How calls leave: by which certificates, to which authority.
 #[derive(Debug, Clone)]
 pub(crate) struct Way {
+    http: reqwest::Client,
     transport: Transport,
     authority: Url,
 }
@@ -42,13 +43,14 @@ pub(crate) struct Way {
 impl Way {
     fn of(target: &AzureTarget) -> Result<Self, CannotConnect> {
         let addresses = [&target.endpoint, &target.authority];
+        let mut addresses = addresses.into_iter().chain(&target.blob_endpoint);
         let mut client = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(CONNECT_SECONDS))
             .timeout(Duration::from_secs(ATTEMPT_SECONDS))
             // Where a bearer token goes is written in the configuration, and never in an answer.
             .redirect(reqwest::redirect::Policy::none());
         // What is on this machine no proxy can reach, nor must it see.
-        if addresses.into_iter().any(is_loopback) {
+        if addresses.any(is_loopback) {
             client = client.no_proxy();
         }
         if let Some(file) = &target.certificate_authorities_file {
@@ -68,9 +70,15 @@ impl Way {
             .build()
             .map_err(|error| CannotConnect(format!("there is no TLS: {error}")))?;
         Ok(Self {
-            transport: Transport::new(Arc::new(client)),
+            transport: Transport::new(Arc::new(client.clone())),
+            http: client,
             authority: target.authority.clone(),
         })
+    }
+
+    /// For calls with a token that was handed out, beside the SDK.
+    pub(crate) const fn http(&self) -> &reqwest::Client {
+        &self.http
     }
 
     /// Options of a client that never tries twice: an attempt whose answer was lost may land after

@@ -8,6 +8,7 @@ mod ends;
 mod lease_calls;
 mod operator;
 mod overview;
+mod probing;
 mod recovery;
 mod slots;
 mod submit;
