@@ -21,6 +21,7 @@ mod ledger;
 mod lives;
 mod logs;
 mod metrics;
+mod rehearsals;
 mod requests;
 mod tls;
 mod wire;

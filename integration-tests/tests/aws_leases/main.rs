@@ -13,6 +13,7 @@ mod estate;
 mod laws;
 mod lists;
 mod older_lists;
+mod rehearsing;
 mod sessions;
 mod stage;
 mod steps;

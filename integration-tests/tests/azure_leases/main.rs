@@ -13,6 +13,7 @@ mod giving;
 mod issuer;
 mod job;
 mod laws;
+mod rehearsing;
 mod stage;
 mod steps;
 mod taking;

@@ -14,5 +14,6 @@ mod job;
 mod laws;
 mod pools;
 mod races;
+mod rehearsing;
 mod stage;
 mod steps;
