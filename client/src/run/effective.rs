@@ -19,6 +19,8 @@ use crate::error::CallError;
 /// How long to pause between two looks: the first ones soon, for clouds that are quick.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// How long to wait for a broker that has not yet told how long the cloud may take.
+const UNTOLD: Duration = Duration::from_secs(60);
 /// How often it is said that the wait goes on.
 const SAID_EVERY: Duration = Duration::from_secs(10);
 
@@ -63,8 +65,6 @@ pub(super) async fn wait(
 async fn wait_for(lease: &Held, since: Instant, most: Option<Duration>) -> Result<(), Failure> {
     let mut pause = PAUSE_MIN;
     let mut said_at: Option<Instant> = None;
-    // Until the broker has told, the bound is not known; a broker that does not tell is not waited
-    // for without end.
     let mut promised = None;
     loop {
         let seen = look(lease).await?;
@@ -92,7 +92,7 @@ async fn wait_for(lease: &Held, since: Instant, most: Option<Duration>) -> Resul
             promised = Some(Duration::from_secs(view.in_force_within_seconds.into()));
         }
         let says = seen.view.as_ref().map(|view| view.in_force_says.as_str());
-        let bound = most.or(promised).unwrap_or(Duration::from_secs(60));
+        let bound = most.or(promised).unwrap_or(UNTOLD);
         if passed >= bound {
             return Err(too_late(target, bound, &seen, says));
         }
