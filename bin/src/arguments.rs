@@ -45,7 +45,7 @@ pub enum Command {
     /// Say how the running broker and its leases are.
     Status(Status),
     /// Look at everything that can be set up wrongly, and say what to change.
-    Doctor(ConfigurationFile),
+    Doctor(Doctor),
     /// Verify or export the audit log.
     #[command(subcommand)]
     Audit(Audit),
@@ -75,6 +75,25 @@ pub struct ConfigurationFile {
         default_value = "jitney.toml"
     )]
     pub config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct Doctor {
+    #[command(flatten)]
+    pub configuration: ConfigurationFile,
+    /// Take a real lease in this target through the running broker, end it, and measure how long
+    /// the cloud takes. Nobody is given the lease, and nothing else is looked at.
+    #[arg(long, value_name = "TARGET")]
+    pub rehearse: Option<String>,
+    /// What to rehearse with; otherwise the first thing in the target that can be read.
+    #[arg(long, value_name = "SCOPE", requires = "rehearse")]
+    pub scope: Option<String>,
+    /// Who rehearses; otherwise the name of the user this command runs as. Stands in the audit log.
+    #[arg(long, value_name = "NAME", requires = "rehearse")]
+    pub person: Option<String>,
+    /// How the measurement looks.
+    #[arg(long, value_enum, default_value_t, requires = "rehearse")]
+    pub format: Format,
 }
 
 #[derive(Debug, Args)]
@@ -153,6 +172,16 @@ pub struct Run {
     /// How long to try to get the lease.
     #[arg(long, value_name = "TIME", value_parser = seconds)]
     pub patience: Option<u32>,
+    /// Start the command only once the cloud accepts its credential, and give up after this time:
+    /// `120`, `2m`. Without a time, after what the cloud's provider says that it may take.
+    #[arg(
+        long,
+        value_name = "TIME",
+        value_parser = seconds,
+        num_args = 0..=1,
+        require_equals = true
+    )]
+    pub wait_effective: Option<Option<u32>>,
     /// What to do when the broker or the lease is lost.
     #[arg(long, value_enum, default_value_t)]
     pub on_lost: OnLost,

@@ -3,6 +3,7 @@
 //! person that they give. Both are written into the audit log.
 
 mod orders;
+pub(crate) mod rehearsals;
 pub(crate) mod socket;
 mod status;
 
@@ -44,6 +45,9 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .route(admin::ORDER, get(orders::show))
         .route(admin::RECOVER, post(recover))
         .route(admin::SWEEPS, post(sweep))
+        .route(admin::REHEARSALS, post(rehearsals::begin))
+        .route(admin::REHEARSAL, get(rehearsals::show))
+        .route(admin::REHEARSAL_STOP, post(rehearsals::stop))
         .fallback(edge::no_such_path)
         .method_not_allowed_fallback(edge::no_such_method)
         .with_state(service)

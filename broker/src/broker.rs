@@ -103,6 +103,7 @@ impl Broker {
             alarms: options.alarms,
             audit_key: options.audit_key,
             room: Semaphore::new(CALLS_MAX),
+            rehearsals: admin::rehearsals::Rehearsals::default(),
             closing: watch::Sender::new(false),
         });
         let handle = Handle::new();

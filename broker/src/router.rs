@@ -32,6 +32,7 @@ pub(crate) fn router(
         .route(paths::LEASE, get(leases::show))
         .route(paths::LEASE_HEARTBEAT, post(leases::heartbeat))
         .route(paths::LEASE_RENEW, post(leases::renew))
+        .route(paths::LEASE_PROBE, post(leases::probe))
         .route(paths::LEASE_RELEASE, post(leases::release));
     if service.ears.hooks.github.is_some() {
         calls = calls.route(paths::WEBHOOK_GITHUB, post(hooks::github));

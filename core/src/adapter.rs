@@ -15,6 +15,7 @@
 //!   else: the leases under revocation and the holds of the lane.
 //! - No credential is kept, logged or put into an error.
 //! - An adapter reads no ledger and knows no other adapter.
+//! - It can be [probed](crate::probe) what the cloud accepts, or says that it cannot.
 
 use core::fmt;
 use core::time::Duration;
@@ -32,6 +33,7 @@ use crate::guarantee::Guarantees;
 use crate::id::{CloudName, LeaseId};
 use crate::lease::{Active, Elevating, Revoking};
 use crate::plan::{CannotPlan, LaneId, Order, Plan};
+use crate::probe::Probe;
 
 /// Gives privileges. The permission to call is the type: only the books make a [`Recorded`].
 #[async_trait]
@@ -237,6 +239,6 @@ pub trait Revoke: Send + Sync {
 }
 
 /// A cloud's adapter.
-pub trait Adapter: Elevate + Revoke {}
+pub trait Adapter: Elevate + Revoke + Probe {}
 
-impl<T: Elevate + Revoke> Adapter for T {}
+impl<T: Elevate + Revoke + Probe> Adapter for T {}

@@ -24,6 +24,7 @@ pub mod ledger;
 pub mod order;
 pub mod plan;
 pub mod principal;
+pub mod probe;
 pub mod pulse;
 pub mod reconcile;
 pub mod refusal;

@@ -14,12 +14,15 @@ use crate::time::Timestamp;
 pub enum Provider {
     /// GitHub Actions, also on GitHub Enterprise.
     GithubActions,
+    /// No CI system: an operator, who rehearses through the broker's socket. No issuer is this.
+    Operator,
 }
 
 impl fmt::Display for Provider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::GithubActions => "github-actions",
+            Self::Operator => "operator",
         })
     }
 }
@@ -198,6 +201,64 @@ pub struct Principal {
     pub token: TokenFacts,
     /// The client's proof key. Every later call for the lease proves it again.
     pub key: KeyThumbprint,
+}
+
+/// The issuer of an operator's job. It is no URL, so no CI system has it.
+const OPERATORS: &str = "jitney:operators";
+
+impl Principal {
+    /// An operator who rehearses: who they are is what the broker's socket says. `rehearsal` is
+    /// used once.
+    #[must_use]
+    pub fn operator(person: &str, rehearsal: &str, now: Timestamp) -> Self {
+        let none = || "-".to_owned();
+        let job = Job {
+            provider: Provider::Operator,
+            issuer: OPERATORS.to_owned(),
+            key: JobKey::from_parts([OPERATORS, rehearsal]),
+            repository: Repository {
+                id: none(),
+                path: OPERATORS.to_owned(),
+                owner_id: none(),
+                visibility: None,
+            },
+            origin: Origin::CannotTell,
+            git_ref: GitRef {
+                full: none(),
+                kind: none(),
+                protected: None,
+            },
+            sha: none(),
+            workflow: Workflow {
+                top_ref: none(),
+                top_sha: none(),
+                job_ref: none(),
+                job_sha: none(),
+            },
+            environment: None,
+            event: "rehearsal".to_owned(),
+            actor: Actor {
+                id: person.to_owned(),
+                login: person.to_owned(),
+            },
+            run_id: rehearsal.to_owned(),
+            run_attempt: "1".to_owned(),
+            job_id: None,
+            runner: None,
+            properties: BTreeMap::new(),
+        };
+        Self {
+            token: TokenFacts {
+                once: OnceKey(format!("{OPERATORS} {rehearsal}")),
+                issued_at: now,
+                expires_at: now,
+                remember_until: now,
+            },
+            // Nobody holds a key: no call proves that the lease is theirs.
+            key: KeyThumbprint(format!("{OPERATORS} {rehearsal}")),
+            job,
+        }
+    }
 }
 
 #[cfg(test)]

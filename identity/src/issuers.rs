@@ -205,6 +205,9 @@ fn check_row(config: IssuerConfig) -> Result<Issuer, String> {
     if !named {
         return Err("`name` is 1 to 64 of `a-z`, `0-9` and `-`".into());
     }
+    if config.provider == Provider::Operator {
+        return Err("`provider` is `operator`, which is no CI system".into());
+    }
     within(
         "leeway_seconds",
         config.leeway_seconds,

@@ -223,6 +223,11 @@ impl Verifier {
                     claims: ProviderClaims::GithubActions(Box::new(claims)),
                 })
             }
+            // The table of issuers takes no such row.
+            Provider::Operator => Err(Refusal::new(
+                RefusalCode::UnknownIssuer,
+                "operators have no tokens",
+            )),
         }
     }
 

@@ -141,6 +141,7 @@ pub struct AzureTarget {
     pub(crate) revoker_credentials: Option<CredentialSource>,
     pub(crate) endpoint: Url,
     pub(crate) authority: Url,
+    pub(crate) blob_endpoint: Option<Url>,
     pub(crate) certificate_authorities_file: Option<PathBuf>,
     pub(crate) elevate_deadline_seconds: u32,
     pub(crate) settle_seconds: u32,
@@ -167,6 +168,7 @@ struct Written {
     revoker_credentials: Option<CredentialSource>,
     endpoint_url: Option<String>,
     authority_url: Option<String>,
+    blob_endpoint_url: Option<String>,
     certificate_authorities_file: Option<PathBuf>,
     #[serde(default = "deadline")]
     elevate_deadline_seconds: u32,
@@ -299,6 +301,10 @@ impl TryFrom<Written> for AzureTarget {
                 written.authority_url.as_deref(),
                 written.environment.authority(),
             )?,
+            blob_endpoint: written
+                .blob_endpoint_url
+                .map(|url| address("blob_endpoint_url", Some(&url), ""))
+                .transpose()?,
             certificate_authorities_file: written.certificate_authorities_file,
             elevate_deadline_seconds: written.elevate_deadline_seconds,
             settle_seconds: written.settle_seconds,
@@ -428,6 +434,11 @@ impl AzureTarget {
         self.slots
             .iter()
             .filter(move |(_, slot)| slot.carries == kind)
+    }
+
+    /// Whether Resource Manager is where its environment has it.
+    pub(crate) fn is_at_home(&self) -> bool {
+        self.endpoint.as_str().trim_end_matches('/') == self.environment.endpoint()
     }
 
     /// The longest an elevation may take.

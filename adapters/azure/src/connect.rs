@@ -35,20 +35,21 @@ pub struct CannotConnect(pub(crate) String);
 /// How calls leave: by which certificates, to which authority.
 #[derive(Debug, Clone)]
 pub(crate) struct Way {
+    http: reqwest::Client,
     transport: Transport,
     authority: Url,
 }
 
 impl Way {
-    /// The way to an address, with Entra at another.
-    pub(crate) fn to(
-        endpoint: &Url,
-        authority: &Url,
+    /// The way to these addresses, with Entra at another.
+    pub(crate) fn to<'a>(
+        addresses: impl IntoIterator<Item = &'a Url>,
+        authority: &'a Url,
         authorities_file: Option<&Path>,
     ) -> Result<Self, CannotConnect> {
         let mut client = plain_client();
         // What is on this machine no proxy can reach, nor must it see.
-        if [endpoint, authority].into_iter().any(is_loopback) {
+        if addresses.into_iter().chain([authority]).any(is_loopback) {
             client = client.no_proxy();
         }
         if let Some(file) = authorities_file {
@@ -64,10 +65,17 @@ impl Way {
                 .map_err(|error| cannot(error.to_string()))?;
             client = client.tls_certs_merge(bundle);
         }
+        let http = built(client)?;
         Ok(Self {
-            transport: transport(client)?,
+            transport: Transport::new(Arc::new(http.clone())),
+            http,
             authority: authority.clone(),
         })
+    }
+
+    /// For calls with a token that was handed out, beside the SDK.
+    pub(crate) const fn http(&self) -> &reqwest::Client {
+        &self.http
     }
 
     /// Options of a client that never tries twice: an attempt whose answer was lost may land after
@@ -106,11 +114,9 @@ fn plain_client() -> reqwest::ClientBuilder {
         .redirect(reqwest::redirect::Policy::none())
 }
 
-fn transport(client: reqwest::ClientBuilder) -> Result<Transport, CannotConnect> {
-    let client = client
-        .build()
-        .map_err(|error| CannotConnect(format!("there is no TLS: {error}")))?;
-    Ok(Transport::new(Arc::new(client)))
+fn built(client: reqwest::ClientBuilder) -> Result<reqwest::Client, CannotConnect> {
+    let client = client.build();
+    client.map_err(|error| CannotConnect(format!("there is no TLS: {error}")))
 }
 
 pub(crate) fn is_loopback(url: &Url) -> bool {
@@ -139,7 +145,8 @@ impl Identities {
     /// When a file that the configuration names cannot be used.
     pub fn of(target: &AzureTarget, signer: Arc<dyn SignAssertion>) -> Result<Self, CannotConnect> {
         let authorities = target.certificate_authorities_file.as_deref();
-        let way = Way::to(&target.endpoint, &target.authority, authorities)?;
+        let addresses = [&target.endpoint].into_iter().chain(&target.blob_endpoint);
+        let way = Way::to(addresses, &target.authority, authorities)?;
         let credential = |source: &CredentialSource| match source {
             CredentialSource::Issuer { client_id } => {
                 let credential: Arc<dyn TokenCredential> = Arc::new(Login {
@@ -199,7 +206,9 @@ impl PlatformIdentity {
                     user_assigned_id: client_id.map(|id| UserAssignedId::ClientId(id.to_string())),
                     client_options: ClientOptions {
                         // It is asked over plain HTTP, on this machine or its host.
-                        transport: Some(transport(plain_client().no_proxy())?),
+                        transport: Some(Transport::new(Arc::new(built(
+                            plain_client().no_proxy(),
+                        )?))),
                         ..way.patiently()
                     },
                 };

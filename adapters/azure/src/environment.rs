@@ -54,6 +54,15 @@ impl Environment {
         }
     }
 
+    /// What follows an account's name where its blobs are.
+    pub(crate) const fn blobs(self) -> &'static str {
+        match self {
+            Self::Public => "blob.core.windows.net",
+            Self::UsGovernment => "blob.core.usgovcloudapi.net",
+            Self::China => "blob.core.chinacloudapi.cn",
+        }
+    }
+
     /// What follows a vault's name where its keys are.
     pub(crate) const fn vaults(self) -> &'static str {
         match self {

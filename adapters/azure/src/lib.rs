@@ -24,6 +24,7 @@ mod handing;
 mod judge;
 pub mod limits;
 mod plan;
+mod probe;
 mod promise;
 mod removing;
 mod resources;

@@ -93,6 +93,15 @@ impl Scope {
     }
 }
 
+impl Scope {
+    /// The name of the storage account that a container lies in.
+    pub(crate) fn account(&self) -> Option<&str> {
+        self.container()?;
+        // `/subscriptions/ID/resourceGroups/NAME/providers/Microsoft.Storage/storageAccounts/NAME`
+        self.id.split('/').nth(8)
+    }
+}
+
 impl PartialEq for Scope {
     fn eq(&self, other: &Self) -> bool {
         self.id.eq_ignore_ascii_case(&other.id)

@@ -121,7 +121,7 @@ impl KeyVault {
     /// When a file that the configuration names cannot be used.
     pub fn key(&self, id: &KeyId) -> Result<VaultKey, CannotConnect> {
         let authorities = self.certificate_authorities_file.as_deref();
-        let way = Way::to(id.vault(), &self.authority, authorities)?;
+        let way = Way::to([id.vault()], &self.authority, authorities)?;
         let credential = self.credentials.credential(self.tenant, &way)?;
         let scope = self.environment.vault();
         Ok(VaultKey {

@@ -32,6 +32,7 @@ mod plan;
 mod policy;
 mod policy_lane;
 mod policy_store;
+mod probe;
 mod promise;
 mod quota;
 mod rest;

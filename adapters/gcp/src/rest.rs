@@ -202,6 +202,28 @@ impl Rest {
         }
     }
 
+    /// Makes a call with a token that was handed out, which is the job's and not the broker's.
+    /// Gives the status and what came with it; nothing is made of either here.
+    pub(crate) async fn shown(
+        &self,
+        token: &str,
+        service: Service,
+        method: &Method,
+        path: &str,
+    ) -> Result<(u16, Value), String> {
+        let base = self.endpoint.as_deref();
+        let url = format!("{}{path}", base.unwrap_or(service.address()));
+        let call = self.http.request(method.clone(), url).bearer_auth(token);
+        let call = match *method {
+            Method::POST => call.body(Vec::new()),
+            _ => call,
+        };
+        let answer = call.send().await.map_err(|error| chain(&error))?;
+        let status = answer.status().as_u16();
+        let body = read(answer).await?;
+        Ok((status, serde_json::from_slice(&body).unwrap_or_default()))
+    }
+
     fn prepare(&self, bearer: Option<&str>, request: &Request<'_>) -> RequestBuilder {
         let base = self.endpoint.as_deref();
         let base = base.unwrap_or(request.service.address());

@@ -1,6 +1,7 @@
 //! `jitney doctor`: looks at everything an operator can have set up wrongly, one line each, with
 //! what to change. What cannot be looked at is said, and is not taken for well.
 
+mod rehearsal;
 mod targets;
 
 use std::os::unix::fs::MetadataExt as _;
@@ -12,7 +13,7 @@ use jitney_broker::SystemClock;
 use jitney_core::time::Clock as _;
 use jitney_ledger_postgres::posture;
 
-use crate::arguments::ConfigurationFile;
+use crate::arguments::Doctor;
 use crate::commands::published::{self, Published};
 use crate::configuration::{self, Configuration, IssuerSection, LedgerSection};
 use crate::failure::{Failure, UNWELL};
@@ -58,9 +59,13 @@ impl Report {
 }
 
 /// Runs the command.
-pub async fn doctor(file: ConfigurationFile) -> Result<u8, Failure> {
+pub async fn doctor(arguments: Doctor) -> Result<u8, Failure> {
+    if let Some(target) = arguments.rehearse.clone() {
+        return rehearsal::rehearse(target, arguments).await;
+    }
+    let file = &arguments.configuration.config;
     let mut report = Report::default();
-    let read = configuration::read(&file.config, std::env::vars());
+    let read = configuration::read(file, std::env::vars());
     let configuration = match read {
         Ok(configuration) => configuration,
         Err(failure) => {

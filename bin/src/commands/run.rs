@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use jitney_client::{OnLost, Output, RunOptions};
+use jitney_client::{OnLost, Output, RunOptions, WaitEffective};
 
 use crate::arguments;
 
@@ -20,6 +20,11 @@ pub async fn run(arguments: arguments::Run) -> u8 {
         ttl_seconds: arguments.ttl,
         reason: arguments.reason,
         patience,
+        wait_effective: match arguments.wait_effective {
+            None => WaitEffective::No,
+            Some(None) => WaitEffective::AsPromised,
+            Some(Some(most)) => WaitEffective::AtMost(Duration::from_secs(most.into())),
+        },
         on_lost: match arguments.on_lost {
             arguments::OnLost::Warn => OnLost::Warn,
             arguments::OnLost::Kill => OnLost::Kill,

@@ -22,6 +22,7 @@ mod lives;
 mod logs;
 mod looking_back;
 mod metrics;
+mod rehearsals;
 mod requests;
 mod tls;
 mod wire;

@@ -380,6 +380,16 @@ impl World {
     }
 
     /// Waits until a lease has ended, and gives it.
+    pub async fn until_no_session_is_alive(&self) {
+        for _ in 0..200 {
+            if self.cloud.sessions_alive() == 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("a session is left");
+    }
+
     pub async fn ended(&self, lease: &str) -> Value {
         let path = format!("/v1/leases/{lease}");
         for _ in 0..200 {

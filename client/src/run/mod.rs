@@ -1,7 +1,7 @@
 //! `run`: a command that has a lease for exactly as long as it runs.
 //!
 //! ```text
-//! request ─► export ─► start ─► beat, renew, pass signals on ─► end ─► endpoint gone ─► release
+//! request ─► (wait until it is in force) ─► export ─► start ─► beat, renew, pass signals on ─► end ─► endpoint gone ─► release
 //! ```
 //!
 //! The release is on every way out: the command's own end, a signal, a command that cannot be
@@ -12,6 +12,7 @@ mod aws;
 mod azure;
 mod beats;
 mod child;
+mod effective;
 mod environment;
 pub mod exit;
 mod export;
@@ -38,7 +39,7 @@ use tokio::time::timeout;
 
 pub(crate) use environment::NESTED_IN;
 pub(crate) use notice::escaped;
-pub use options::{Environment, OnLost, Output, RunOptions};
+pub use options::{Environment, OnLost, Output, RunOptions, WaitEffective};
 
 use crate::address::BrokerAddress;
 use crate::requests::Client;
@@ -111,6 +112,11 @@ async fn work(
     mut signals: Signals,
     mut news: mpsc::Receiver<News>,
 ) -> Result<u8, Failure> {
+    let waiting = effective::wait(options.wait_effective, &leases, &mut news);
+    tokio::select! {
+        in_force = waiting => in_force?,
+        signal = signals.asked_to_end() => return Ok(exit::by_signal(signal as i32)),
+    }
     let export = Export::of(&leases, options.output).await?;
     let mut environment =
         environment::without_minting(&options.environment, options.pristine, &options.keep_env);

@@ -28,6 +28,19 @@ pub enum Output {
     Env,
 }
 
+/// Whether the command is started only once the cloud accepts its credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WaitEffective {
+    /// It is started as soon as the credential is there.
+    #[default]
+    No,
+    /// The cloud is asked until it accepts, for as long as the cloud's provider says that it may
+    /// take.
+    AsPromised,
+    /// The cloud is asked until it accepts, for at most so long.
+    AtMost(Duration),
+}
+
 /// Environment variables, as `run` found them.
 #[derive(Clone, Default)]
 pub struct Environment(BTreeMap<OsString, OsString>);
@@ -96,6 +109,8 @@ pub struct RunOptions {
     pub reason: Option<String>,
     /// How long to try to get the lease.
     pub patience: Duration,
+    /// Whether to wait until the cloud accepts the credential.
+    pub wait_effective: WaitEffective,
     /// What to do when the broker or the lease is lost.
     pub on_lost: OnLost,
     /// Start the command with a nearly empty environment.
@@ -127,6 +142,7 @@ impl RunOptions {
             ttl_seconds: None,
             reason: None,
             patience: Self::PATIENCE,
+            wait_effective: WaitEffective::default(),
             on_lost: OnLost::default(),
             pristine: false,
             keep_env: Vec::new(),

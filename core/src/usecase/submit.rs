@@ -92,16 +92,7 @@ impl Core {
             reason: &ask.reason,
             guarantees: draft.guarantees().as_ref(),
         });
-        let submitted = Submitted::new(request::Terms {
-            id: draft.id,
-            principal: ask.principal.clone(),
-            owner: draft.owner.clone(),
-            scopes: ask.scopes.clone(),
-            ttl_seconds,
-            reason: ask.reason.clone(),
-            submitted_at: now,
-            decision: decision.clone(),
-        });
+        let submitted = submitted(&ask, &draft, &decision, now);
         match decision.verdict {
             Verdict::Deny => self.deny(&ask, submitted, &uses, draft.id, decision).await,
             Verdict::NeedsApproval => {
@@ -113,6 +104,22 @@ impl Core {
                     .await
             }
         }
+    }
+
+    /// Submits what is decided already: what an operator does, about whom no policy is asked. All
+    /// else that keeps a job from a lease keeps an operator from it.
+    pub(super) async fn submit_decided(
+        &self,
+        ask: Ask,
+        decision: Decision,
+    ) -> Result<Submission, Refusal> {
+        let ttl_seconds = self.check(&ask)?;
+        let uses = Uses::of(&ask);
+        let now = self.clock.now();
+        let draft = self.draft(&ask, ttl_seconds).await?;
+        let submitted = submitted(&ask, &draft, &decision, now);
+        self.grant(ask, submitted, &uses, draft, decision, now)
+            .await
     }
 
     fn check(&self, ask: &Ask) -> Result<u32, Refusal> {
@@ -481,6 +488,19 @@ impl Core {
 }
 
 type Answer = (Recorded<Elevating>, Result<Elevation, Fault>);
+
+fn submitted(ask: &Ask, draft: &Draft, decision: &Decision, now: Timestamp) -> Submitted {
+    Submitted::new(request::Terms {
+        id: draft.id,
+        principal: ask.principal.clone(),
+        owner: draft.owner.clone(),
+        scopes: ask.scopes.clone(),
+        ttl_seconds: draft.ttl_seconds,
+        reason: ask.reason.clone(),
+        submitted_at: now,
+        decision: decision.clone(),
+    })
+}
 
 fn bad(told: String) -> Refusal {
     Refusal::new("bad_request", told)

@@ -109,6 +109,7 @@ fn bad_rows_say_what_is_wrong() {
         ("name", json!(""), "`name`"),
         ("name", json!("Git Hub"), "`name`"),
         ("name", json!("a".repeat(65)), "`name`"),
+        ("provider", json!("operator"), "no CI system"),
         ("url", json!("github"), "not a URL"),
         ("url", json!("http://ci.example"), "https://"),
         ("url", json!("http://127.0.0.1:1"), "allow_private"),

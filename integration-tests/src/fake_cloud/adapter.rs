@@ -9,7 +9,7 @@ use jitney_core::adapter::{
 };
 use jitney_core::books::Recorded;
 use jitney_core::catalogue::{Resource, Wanted};
-use jitney_core::credential::{Credential, Elevation};
+use jitney_core::credential::{Credential, Elevation, Shown};
 use jitney_core::evidence::{Evidence, Held, Hold, Revocation};
 use jitney_core::fault::{Fault, FaultKind};
 use jitney_core::guarantee::{Guarantees, Recall};
@@ -17,6 +17,7 @@ use jitney_core::id::{CloudName, LeaseId, TargetName};
 use jitney_core::lease::{Active, Elevating, Revoking, Terms};
 use jitney_core::ledger::RowId;
 use jitney_core::plan::{CannotPlan, LaneId, Order, Plan};
+use jitney_core::probe::{InForce, Probe, Probed};
 use jitney_core::time::Timestamp;
 
 use super::mishap::{fault, lost};
@@ -102,6 +103,30 @@ impl Elevate for FakeCloud {
 
     async fn renew(&self, lease: &Recorded<Active>) -> Result<Elevation, Fault> {
         self.mint(lease.terms(), lease.answer_by(), None).await
+    }
+}
+
+#[async_trait]
+impl Probe for FakeCloud {
+    fn in_force(&self, _: &Plan) -> InForce {
+        InForce {
+            within: SETTLE,
+            says: "the fake cloud says 4 s",
+        }
+    }
+
+    async fn probe(&self, _: &Terms, _: &Wanted, shown: &Shown) -> Probed {
+        let instead = self.lock().probe_says.clone();
+        if let Some(instead) = instead {
+            return instead;
+        }
+        match shown.field("secret") {
+            Some(credential) if self.would_allow(credential) => Probed::Accepted,
+            Some(_) => Probed::Refused,
+            None => Probed::CannotTell {
+                why: "it is no credential of the fake cloud".to_owned(),
+            },
+        }
     }
 }
 

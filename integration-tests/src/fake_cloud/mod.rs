@@ -28,6 +28,7 @@ use jitney_core::evidence::Held;
 use jitney_core::id::CloudName;
 use jitney_core::ledger::Ledger;
 use jitney_core::plan::LaneId;
+use jitney_core::probe::Probed;
 use jitney_core::time::{Clock, Timestamp};
 
 pub use books::{CloudBooks, Session};
@@ -82,6 +83,7 @@ struct State {
     slots: Slots,
     mint_calls: u32,
     revoke_calls: u32,
+    probe_says: Option<Probed>,
 }
 
 impl State {
@@ -110,6 +112,7 @@ impl FakeCloud {
             slots: Slots::pool_of(POOL),
             mint_calls: 0,
             revoke_calls: 0,
+            probe_says: None,
         };
         Self {
             name,
@@ -233,6 +236,11 @@ impl FakeCloud {
     /// A stranger, who knows nothing of us, empties a deny list.
     pub fn stranger_empties(&self, lane: &LaneId) {
         self.lock().books.empty(lane);
+    }
+
+    /// What probes are answered from now on, whatever is so; nothing for the truth.
+    pub fn set_probe(&self, says: Option<Probed>) {
+        self.lock().probe_says = says;
     }
 
     /// How many slots there are to choose from.

@@ -14,6 +14,7 @@ mod laws;
 mod lists;
 mod older_lists;
 mod orders;
+mod rehearsing;
 mod sessions;
 mod stage;
 mod steps;

@@ -257,6 +257,14 @@ impl AwsStage {
         self.seed().await
     }
 
+    /// The names of everything in the stage's bucket.
+    pub async fn keys(&self) -> Result<Vec<String>, String> {
+        let listed = self.admin_s3().list_objects_v2().bucket(&self.names.bucket);
+        let listed = listed.send().await.map_err(|error| told(&error))?;
+        let objects = listed.contents.unwrap_or_default().into_iter();
+        Ok(objects.filter_map(|object| object.key).collect())
+    }
+
     /// Objects that are there before any lease is.
     async fn seed(&self) -> Result<(), String> {
         let s3 = self.admin_s3();

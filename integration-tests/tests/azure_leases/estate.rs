@@ -118,7 +118,8 @@ pub fn target(url: &str, authorities: &str, change: &Value) -> Value {
     let mut target = json!({
         "tenant": TENANT, "subscription": SUBSCRIPTION,
         "credentials": { "from": "issuer", "client_id": client(BROKER) },
-        "endpoint_url": url, "authority_url": url, "certificate_authorities_file": authorities,
+        "endpoint_url": url, "authority_url": url, "blob_endpoint_url": url,
+        "certificate_authorities_file": authorities,
         "roles": { "blob-writer": WRITER }, "slots": slots(),
     });
     for (key, value) in change.as_object().unwrap() {

@@ -14,6 +14,7 @@ mod issuer;
 mod job;
 mod laws;
 mod recovering;
+mod rehearsing;
 mod removed_slots;
 mod sovereign;
 mod stage;

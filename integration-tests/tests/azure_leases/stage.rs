@@ -36,7 +36,7 @@ use crate::job::Job;
 pub const TARGET: &str = "acme-azure";
 pub const INSTALLATION: &str = "acme";
 /// How late the sandbox enforces what has changed, in seconds, and what we reckon with.
-const LAG_SECONDS: u32 = 90;
+pub const LAG_SECONDS: u32 = 90;
 const SETTLE_SECONDS: u32 = 100;
 /// Longer than the floor and two settle times.
 const LEASE_SECONDS: u32 = 3_600;

@@ -21,6 +21,7 @@ mod outage;
 mod outage_histories;
 mod ports;
 mod recovering;
+mod rehearsing;
 mod renewing;
 mod repeats;
 mod revoking;

@@ -8,7 +8,7 @@ use crate::stage::{Carried, Ours};
 
 /// How many laws have been seen to hold. A literal, so that a law that is lost or waived has to be
 /// taken from a number here, where it is seen.
-const HOLD: usize = 33;
+const HOLD: usize = 35;
 
 /// How many laws are about clouds in which leases share a lane.
 const ABOUT_SHARED_LANES: usize = 1;

@@ -16,5 +16,6 @@ mod laws;
 mod managed;
 mod pools;
 mod races;
+mod rehearsing;
 mod stage;
 mod steps;
