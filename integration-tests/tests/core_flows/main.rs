@@ -18,6 +18,7 @@ mod ledger_faults;
 mod orders;
 mod outage;
 mod outage_histories;
+mod past;
 mod ports;
 mod recovering;
 mod renewing;
