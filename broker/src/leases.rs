@@ -51,8 +51,8 @@ pub(crate) async fn heartbeat(
     let (parts, _) = call.into_parts();
     let id = lease_id(&id)?;
     line.lease(id);
-    let (_, held) = service.held(&parts, id).await?;
-    let beat = service.core.beat(id, &held.proof).await?;
+    let (lease, _) = service.held(&parts, id).await?;
+    let beat = service.core.hear(&lease);
     Ok(Json(HeartbeatView {
         state: state(beat.state),
         ends_at: beat.ends_at.map(|at| at.to_string()),

@@ -22,11 +22,12 @@ use reqwest::Method;
 use serde_json::Value;
 
 use crate::adapter::GcpAdapter;
-use crate::capability::Terms as Meaning;
+use crate::capability::{Role, Terms as Meaning};
+use crate::connect::Purpose;
 use crate::elevate::ACCESS_TOKEN;
 use crate::names::PolicyName;
-use crate::plan::{Terms, Way};
 use crate::rest::Service;
+use crate::terms::{Terms, Way};
 
 /// How soon a binding is in force: "Typically 2 minutes, potentially 7 minutes or longer".
 const BINDING_SECONDS: u64 = 420;
@@ -84,7 +85,7 @@ impl Probe for GcpAdapter {
         let terms = serde_json::from_value::<Terms>(plan.terms.clone());
         let seconds = match terms.map(|terms| terms.way) {
             Ok(Way::Standing | Way::Boundary(_)) => ENABLED_SECONDS,
-            Ok(Way::Own(_) | Way::Shared(_)) | Err(_) => BINDING_SECONDS,
+            Ok(Way::Own(_) | Way::Shared(_) | Way::Entitled { .. }) | Err(_) => BINDING_SECONDS,
         };
         InForce {
             within: Duration::from_secs(seconds),
@@ -109,7 +110,8 @@ impl Probe for GcpAdapter {
             Err(why) => return cannot_tell(&why),
         };
         let Question { method, path, .. } = &question;
-        let answer = self.rest.shown(token, Service::Storage, method, path).await;
+        let rest = self.clients.of(Purpose::Gives);
+        let answer = rest.shown(token, Service::Storage, method, path).await;
         match answer {
             Err(why) => Probed::Unknown { why },
             Ok((status, body)) => judged(&question.kind, status, &body),
@@ -122,12 +124,19 @@ fn question(wanted: &Wanted, meaning: &Meaning, handle: &str) -> Result<Question
         let told = "what its role allows is the operator's, and no call is known for all of them";
         return Err(told.to_owned());
     };
+    let role = match role {
+        Role::Known(role) => role.to_string(),
+        Role::Named(role) => {
+            return Err(format!(
+                "`{role}` is a role of the operator's own, and what it allows is not known here"
+            ));
+        }
+    };
     let Ok(PolicyName::Bucket(bucket)) = wanted.resource.native_id.parse() else {
         return Err("the resource is no bucket".to_owned());
     };
     match &wanted.scope.path {
         Path::Whole => {
-            let role = role.to_string();
             let known = ROLES.iter().find(|(name, _)| *name == role);
             let Some((_, permissions)) = known else {
                 return Err(format!("what {role} allows is not known here"));
@@ -155,7 +164,7 @@ fn question(wanted: &Wanted, meaning: &Meaning, handle: &str) -> Result<Question
         }),
         // No object's first generation is 1: they are times. The name is nobody's, because over an
         // object that is there a creator may not write.
-        Path::Prefix(prefix) if role.to_string() == "roles/storage.objectCreator" => Ok(Question {
+        Path::Prefix(prefix) if role == "roles/storage.objectCreator" => Ok(Question {
             method: Method::POST,
             path: format!(
                 "/upload/storage/v1/b/{bucket}/o?uploadType=media&ifGenerationMatch=1&name={}",

@@ -161,7 +161,10 @@ pub(super) async fn show(
     let watched = service.rehearsals.of(&id)?;
     let view = watched.view();
     if view.stage == Stage::ComingIntoForce.as_str() {
-        service.core.pulse.beat(watched.lease, service.now());
+        let lease = service.core.books.lease(watched.lease).await;
+        if let Some(lease) = lease.map_err(Refusal::from)? {
+            service.core.hear(&lease);
+        }
     }
     Ok(Json(view))
 }

@@ -66,7 +66,7 @@ impl Core {
             Ok(lanes) => lanes,
             Err(error) => return (None, vec![error.into()]),
         };
-        let shared = self.share_beats(now).await.err();
+        let shared = self.share_beats().await.err();
         let obeyed = self.obey().await.err();
         let driven = join_all(lanes.iter().map(|lane| self.drive(lane))).await;
         let failed = driven.into_iter().filter_map(Result::err);

@@ -103,19 +103,25 @@ impl Core {
     /// # Errors
     /// `not_found` when the lease is not the caller's.
     pub async fn beat(&self, id: LeaseId, proof: &Proof) -> Result<Beat, Refusal> {
-        let lease = self.lease(id, proof).await?;
-        let ends_at = match &lease {
+        Ok(self.hear(&self.lease(id, proof).await?))
+    }
+
+    /// Hears a sign of life of a lease that was [found](Self::lease) for whoever showed that it is
+    /// theirs.
+    pub fn hear(&self, lease: &FoundLease) -> Beat {
+        let ends_at = match lease {
             FoundLease::Active(active) => {
-                self.pulse.beat(id, self.clock.now());
+                let (id, written_down) = (active.terms().id, active.alive_at());
+                self.pulse.beat(id, written_down, self.clock.now());
                 Some(active.ends_at())
             }
             FoundLease::Doubtful(_) | FoundLease::Revoking(_) | FoundLease::Ended(_) => None,
         };
-        Ok(Beat {
+        Beat {
             state: lease.state(),
             ends_at,
             silence: self.books.silence(),
-        })
+        }
     }
 
     /// Hears that the job itself lives: its CI minted a token for it at `minted_at`. A token says
@@ -305,7 +311,7 @@ impl Core {
                 "lease {id}: the credential expires at {expires_at}, after {known}"
             )));
         }
-        self.pulse.beat(id, self.clock.now());
+        self.pulse.beat(id, raised.alive_at(), self.clock.now());
         Ok((raised, elevation.credential))
     }
 

@@ -32,8 +32,8 @@ pub use submit::{Ask, Submission};
 pub use sweep::{Stray, Swept};
 
 use crate::adapter::Adapter;
-use crate::audit::{Checkpoint, SigningKey};
-use crate::books::Books;
+use crate::audit::SigningKey;
+use crate::books::{Books, CannotSeal};
 use crate::catalogue::{Catalogue, Inventory};
 use crate::decision::Decide;
 use crate::handle::StampKey;
@@ -133,38 +133,11 @@ impl Core {
         now.plus(self.limits.answer_within.max(asked))
     }
 
-    /// Signs the audit log as it stands, if it has grown since the last checkpoint.
+    /// Signs the audit log as it stands, if it has grown.
     ///
     /// # Errors
     /// When the ledger cannot be read or written, or the checkpoint cannot be made.
     pub async fn seal_audit_log(&self, key: &SigningKey) -> Result<(), CannotSeal> {
-        let ledger = self.books.ledger();
-        let frontier = ledger
-            .frontier()
-            .await
-            .map_err(|error| CannotSeal(error.to_string()))?;
-        let sealed = ledger
-            .checkpoints()
-            .await
-            .map_err(|error| CannotSeal(error.to_string()))?;
-        if frontier.size() == 0
-            || sealed
-                .last()
-                .is_some_and(|(size, _)| *size >= frontier.size())
-        {
-            return Ok(());
-        }
-        let note = Checkpoint::of(&frontier)
-            .sign(key)
-            .map_err(|error| CannotSeal(error.to_string()))?;
-        ledger
-            .store_checkpoint(frontier.size(), note.to_string())
-            .await
-            .map_err(|error| CannotSeal(error.to_string()))
+        self.books.seal(key).await
     }
 }
-
-/// Why the audit log could not be sealed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the audit log could not be sealed: {0}")]
-pub struct CannotSeal(String);

@@ -100,7 +100,10 @@ pub async fn watch_rehearsal(
             return Ok(report);
         }
         if report.stage == Progress::ComingIntoForce {
-            core.pulse.beat(report.lease, core.clock.now());
+            let lease = core.books.lease(report.lease).await;
+            if let Some(lease) = lease.map_err(|error| error.to_string())? {
+                core.hear(&lease);
+            }
         }
         stage.scribe().pass(pause).await;
         core.turn(core.clock.now(), LANES).await;

@@ -22,9 +22,9 @@ use jitney_core::ledger::{Budget, Ledger, Owner, Share, Transaction};
 use jitney_core::plan::{LaneId, Order};
 use jitney_core::principal::{Job, JobKey, KeyThumbprint};
 use jitney_core::pulse::Pulse;
-use jitney_core::reconcile::Lanes;
+use jitney_core::reconcile::{Lanes, Untold};
 use jitney_core::time::{Clock, Timestamp};
-use jitney_core::usecase::{Core, Limits, Slots};
+use jitney_core::usecase::{Core, Limits, LookedBack, Slots};
 
 use super::{Revealed, StageClock};
 
@@ -162,9 +162,10 @@ impl Scribe {
             window_seconds: self.ttl_seconds,
             ..Limits::default()
         };
+        let target = resource.target.clone();
         Ok(Core {
             books: Books::new(Arc::clone(&self.ledger), self.books.silence()),
-            adapters: BTreeMap::from([(resource.target.clone(), adapter)]),
+            adapters: BTreeMap::from([(target.clone(), adapter)]),
             policy: Arc::new(AllowsNothing(PolicyDigest("00".repeat(32)))),
             inventory: Inventory::new(BTreeMap::from([(scope.resource, resource)])),
             catalogue: Catalogue(BTreeMap::from([(scope.capability, meaning)])),
@@ -176,6 +177,8 @@ impl Scribe {
             pulse,
             lanes: Lanes::of(RequestId::fresh().to_string()),
             slots: Slots::default(),
+            looked_back: LookedBack::at([&target]),
+            untold: Untold::default(),
         })
     }
 

@@ -311,7 +311,7 @@ impl Running {
     async fn keep_house(&self) {
         let now = self.core.clock.now();
         self.stumbled(self.core.obey().await.err());
-        self.stumbled(self.core.share_beats(now).await.err());
+        self.stumbled(self.core.share_beats().await.err());
         let closed = self.core.close_due_requests(now, LOOK_AT_MAX).await;
         self.stumbled(closed.err());
     }

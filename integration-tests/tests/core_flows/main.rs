@@ -19,6 +19,7 @@ mod looking_back;
 mod orders;
 mod outage;
 mod outage_histories;
+mod past;
 mod ports;
 mod recovering;
 mod rehearsing;

@@ -167,10 +167,24 @@ impl Around for BadCommit {
 }
 
 /// A ledger that other brokers write too.
-pub struct Shared;
+#[derive(Default)]
+pub struct Shared {
+    calls: AtomicU64,
+}
+
+impl Shared {
+    /// How often it was asked or written.
+    pub fn calls(&self) -> u64 {
+        self.calls.load(Ordering::SeqCst)
+    }
+}
 
 #[async_trait]
 impl Around for Shared {
+    async fn before(&self) -> u64 {
+        self.calls.fetch_add(1, Ordering::SeqCst)
+    }
+
     fn is_shared(&self) -> bool {
         true
     }
