@@ -18,9 +18,11 @@ use std::time::Duration;
 
 use jitney_core::audit::{Entry, Event};
 use jitney_integration_tests::kills::{
-    Broker, Chance, Cloud, Installation, Job, LANES, Ledger, LedgerKind, Tempo, role_of,
+    AWS_LANES, Broker, Chance, Cloud, Installation, Job, Ledger, LedgerKind, Tempo, role_of,
 };
 
+/// The lanes that are measured.
+const LANES: usize = AWS_LANES.end;
 /// How many jobs each lane sees one after the other, and how many of such rows it has at a time.
 const JOBS: usize = 12;
 const ROWS: usize = 2;

@@ -172,3 +172,68 @@ impl Lanes {
         self.with(|driven| driven.get(lane).is_some_and(|lane| now < lane.not_before))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::handle::Handle;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn lane() -> LaneId {
+        LaneId {
+            target: "acme-prod".parse().unwrap(),
+            name: "slot-00".to_owned(),
+        }
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_seconds(seconds)
+    }
+
+    fn grant() -> Held {
+        Held::Grant(Handle::try_from(format!("{:019}", 1)).unwrap())
+    }
+
+    /// Lanes of which one was found as it should be at second 0.
+    fn passed_once() -> Lanes {
+        let lanes = Lanes::of("a".to_owned());
+        lanes.claimed(&lane(), Epoch(1), at(1_000));
+        lanes.passed(&lane(), &[], &[], at(0));
+        lanes
+    }
+
+    #[test]
+    fn a_lane_stands_once_every_pass_of_so_long_found_it_so() {
+        let lanes = passed_once();
+        assert!(!lanes.stands(&lane(), LONG, at(59)));
+        lanes.passed(&lane(), &[], &[], at(30));
+        assert!(lanes.stands(&lane(), LONG, at(60)));
+    }
+
+    #[test]
+    fn what_was_undone_must_stand_anew() {
+        let lanes = passed_once();
+        lanes.passed(&lane(), &[], &[grant()], at(59));
+        assert!(!lanes.stands(&lane(), LONG, at(118)));
+        assert!(lanes.stands(&lane(), LONG, at(119)));
+    }
+
+    #[test]
+    fn what_could_not_be_looked_at_must_stand_anew() {
+        let lanes = passed_once();
+        lanes.failed(&lane(), None, at(30));
+        assert!(!lanes.stands(&lane(), LONG, at(500)));
+        lanes.passed(&lane(), &[], &[], at(500));
+        assert!(!lanes.stands(&lane(), LONG, at(559)));
+    }
+
+    #[test]
+    fn by_a_clock_that_was_set_back_nothing_has_stood() {
+        let lanes = passed_once();
+        lanes.passed(&lane(), &[], &[], at(-100));
+        assert!(!lanes.stands(&lane(), LONG, at(-50)));
+        assert!(lanes.stands(&lane(), LONG, at(-40)));
+    }
+}

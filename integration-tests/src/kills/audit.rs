@@ -1,55 +1,67 @@
-//! The audit: the sandbox's own books against the ledger.
+//! The audit: the clouds' own books against the ledger.
 //!
-//! The sandbox knows every session it ever gave out, and decides by its own evaluator whether one
+//! Each sandbox knows everything that it ever gave out, and decides by its own evaluator whether it
 //! would still be let through. The ledger is what an operator sees of it. Nothing of what the
-//! broker believes about the cloud is asked.
+//! broker believes about a cloud is asked.
 
 use core::fmt;
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use jitney_core::audit::{Entry, Event};
-use jitney_sandbox::SessionInfo;
 
+use super::given::given;
 use super::job::held;
-use super::{Cloud, Installation, LANES, LeaseSeen, Ledger, bucket_of, role_of};
-
-/// The session tag that carries a lease's handle.
-const LEASE_TAG: &str = "jitney:lease";
-/// What every lease of these stages allows.
-const ACTION: &str = "s3:PutObject";
+use super::{Bears, Cloud, Given, Installation, LeaseSeen, Ledger, What};
 
 /// Where the books contradict each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Violation {
-    /// Promise 1: a session exists of which the ledger knows nothing.
+    /// Promise 1: something was given of which the ledger knows nothing.
     Unrecorded {
-        /// The session's access key.
-        session: String,
-        /// The handle in its tags, if any.
-        handle: Option<String>,
+        /// What the cloud knows it by.
+        given: String,
+        /// Whose it seems to be.
+        bears: Bears,
     },
-    /// Promise 1: a session is older than its intent.
+    /// Promise 1: something was given before its intent.
     RecordedAfterwards {
         /// The lease.
         lease: String,
-        /// The session's access key.
-        session: String,
+        /// What the cloud knows it by.
+        given: String,
     },
-    /// A lease has more sessions than the ledger was told of mints.
+    /// A lease has more credentials than the ledger was told of mints.
     MintedTooOften {
         /// The lease.
         lease: String,
-        /// How many sessions bear its handle.
-        sessions: usize,
+        /// How many credentials it has.
+        credentials: usize,
         /// How many mints were recorded.
         recorded: usize,
     },
-    /// Promise 2: the ledger says that the lease is over, and the cloud lets its session through.
+    /// Promise 2: the ledger says that the lease is over, and the cloud lets its credential through.
     EndedAndWorks {
         /// The lease.
         lease: String,
-        /// The session's access key.
-        session: String,
+        /// What the cloud knows it by.
+        given: String,
+    },
+    /// Promise 2: the ledger says that the lease is over, and its right stands.
+    EndedAndStands {
+        /// The lease.
+        lease: String,
+        /// What the cloud knows it by.
+        given: String,
+    },
+    /// An identity was given to the next lease while something of the one before could be alive.
+    SlotShared {
+        /// The next lease.
+        lease: String,
+        /// The one before.
+        before: String,
+        /// The identity.
+        slot: String,
     },
     /// A lease has not ended although all had the time to.
     LeftOpen {
@@ -62,8 +74,8 @@ pub enum Violation {
     HeldUnrecorded {
         /// The request that the job was told.
         request: String,
-        /// The access key that it was given.
-        session: String,
+        /// What the cloud knows it by.
+        given: String,
     },
     /// The audit log does not verify.
     LogDoubted(String),
@@ -77,6 +89,8 @@ impl Violation {
             Self::RecordedAfterwards { lease, .. }
             | Self::MintedTooOften { lease, .. }
             | Self::EndedAndWorks { lease, .. }
+            | Self::EndedAndStands { lease, .. }
+            | Self::SlotShared { lease, .. }
             | Self::LeftOpen { lease, .. } => Some(lease),
             Self::Unrecorded { .. } | Self::HeldUnrecorded { .. } | Self::LogDoubted(_) => None,
         }
@@ -86,32 +100,35 @@ impl Violation {
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unrecorded { session, handle } => {
-                write!(f, "session {session} with handle {handle:?} has no intent")
-            }
-            Self::RecordedAfterwards { lease, session } => {
-                write!(f, "session {session} is older than the intent of {lease}")
+            Self::Unrecorded { given, bears } => write!(f, "{given} of {bears:?} has no intent"),
+            Self::RecordedAfterwards { lease, given } => {
+                write!(f, "{given} is older than the intent of {lease}")
             }
             Self::MintedTooOften {
                 lease,
-                sessions,
+                credentials,
                 recorded,
             } => write!(
                 f,
-                "{lease} has {sessions} sessions of {recorded} recorded mints"
+                "{lease} has {credentials} credentials of {recorded} recorded mints"
             ),
-            Self::EndedAndWorks { lease, session } => {
-                write!(
-                    f,
-                    "{lease} has ended, and its session {session} still works"
-                )
+            Self::EndedAndWorks { lease, given } => {
+                write!(f, "{lease} has ended, and its {given} still works")
             }
+            Self::EndedAndStands { lease, given } => {
+                write!(f, "{lease} has ended, and {given} still stands")
+            }
+            Self::SlotShared {
+                lease,
+                before,
+                slot,
+            } => write!(
+                f,
+                "{slot} was given to {lease} while something of {before} could be alive"
+            ),
             Self::LeftOpen { lease, state } => write!(f, "{lease} is still {state}"),
-            Self::HeldUnrecorded { request, session } => {
-                write!(
-                    f,
-                    "a job of {request} held {session}, which was not granted"
-                )
+            Self::HeldUnrecorded { request, given } => {
+                write!(f, "a job of {request} held {given}, which was not granted")
             }
             Self::LogDoubted(why) => write!(f, "the audit log does not verify: {why}"),
         }
@@ -127,62 +144,65 @@ pub struct Books {
     pub log: Vec<Entry>,
     /// What verifying the log said against it.
     pub doubts: Option<String>,
-    /// The cloud's sessions.
-    pub sessions: Vec<SessionInfo>,
-    /// The access keys of those that it would let through.
-    pub working: BTreeSet<String>,
-    /// What jobs say they were given: request and access key.
+    /// What the clouds gave.
+    pub given: Vec<Given>,
+    /// What jobs say they were given: requests, and what the cloud knows the credential by.
     pub held: Vec<(String, String)>,
 }
 
 impl Books {
     /// What can be compared at any moment, while everything goes on. What has ended in the ledger
-    /// stays ended: read before the cloud is asked, nothing of it may work.
+    /// stays ended: read before the clouds are asked, nothing of it may work.
     pub async fn at_present(installation: &Installation, cloud: &Cloud) -> Self {
-        let leases = Ledger(installation).leases();
-        let sessions = cloud.sessions().await;
-        let mut working = BTreeSet::new();
-        for session in &sessions {
-            if let Some(resource) = resource_of(session)
-                && cloud
-                    .would_allow(&session.access_key_id, ACTION, &resource)
-                    .await
-            {
-                working.insert(session.access_key_id.clone());
-            }
-        }
+        let ledger = Ledger(installation);
         Self {
-            leases,
-            sessions,
-            working,
+            leases: ledger.leases(),
+            log: ledger.audit_log(),
+            given: given(cloud).await,
             ..Self::default()
         }
     }
 
     /// Everything, once the broker has stopped in order and so has signed its log.
     pub async fn at_the_end(installation: &Installation, cloud: &Cloud) -> Self {
-        let ledger = Ledger(installation);
         Self {
-            log: ledger.audit_log(),
-            doubts: ledger.doubts(),
+            doubts: Ledger(installation).doubts(),
             held: held(installation.folder()),
             ..Self::at_present(installation, cloud).await
         }
     }
 
-    /// Sessions that work although their lease has ended.
+    /// What works although its lease has ended.
     #[must_use]
     pub fn revived(&self) -> Vec<Violation> {
-        let over = self.leases.iter().filter(|lease| lease.is_over());
-        let over: BTreeMap<&str, &LeaseSeen> =
-            over.map(|lease| (lease.handle.as_str(), lease)).collect();
-        let working = |session: &&SessionInfo| self.working.contains(&session.access_key_id);
-        let works = self.sessions.iter().filter(working);
+        self.works_of(LeaseSeen::is_over)
+    }
+
+    /// What works of leases of which nothing may work any more: also of those that only wait for
+    /// the time in which a lost call could land.
+    #[must_use]
+    pub fn left_behind(&self) -> Vec<Violation> {
+        self.works_of(|lease| lease.is_over() || lease.waits_for_time())
+    }
+
+    fn works_of(&self, is_meant: impl Fn(&LeaseSeen) -> bool) -> Vec<Violation> {
+        let intents = Intents::of(&self.log);
+        let meant: BTreeSet<&str> = self
+            .leases
+            .iter()
+            .filter(|lease| is_meant(lease))
+            .map(|lease| lease.handle.as_str())
+            .collect();
+        let works = self.given.iter().filter(|given| given.works);
         works
-            .filter_map(|session| {
-                Some(Violation::EndedAndWorks {
-                    lease: over.get(handle_of(session)?)?.id.clone(),
-                    session: session.access_key_id.clone(),
+            .filter_map(|given| {
+                let intent = intents.behind(given)?;
+                meant.contains(intent.handle).then(|| {
+                    let (lease, given, what) = (intent.lease.clone(), given.id.clone(), given.what);
+                    match what {
+                        What::Credential => Violation::EndedAndWorks { lease, given },
+                        What::Right => Violation::EndedAndStands { lease, given },
+                    }
                 })
             })
             .collect()
@@ -192,11 +212,13 @@ impl Books {
 /// Where the books contradict each other once everything had the time to end.
 #[must_use]
 pub fn violations(books: &Books) -> Vec<Violation> {
-    let mut found = books.revived();
+    let mut found = books.left_behind();
     found.extend(unrecorded(books));
     found.extend(too_many(books));
+    found.extend(shared_slots(books));
     found.extend(held_unrecorded(books));
-    let open = books.leases.iter().filter(|lease| !lease.is_over());
+    let open = books.leases.iter();
+    let open = open.filter(|lease| !lease.is_over() && !lease.waits_for_time());
     found.extend(open.map(|lease| Violation::LeftOpen {
         lease: lease.id.clone(),
         state: lease.state.clone(),
@@ -205,22 +227,96 @@ pub fn violations(books: &Books) -> Vec<Violation> {
     found
 }
 
-fn handle_of(session: &SessionInfo) -> Option<&str> {
-    session.tags.get(LEASE_TAG).map(String::as_str)
+/// An intent, as the log tells it.
+#[derive(Debug)]
+struct Intent<'a> {
+    lease: String,
+    handle: &'a str,
+    lane: &'a str,
+    at: Timestamp,
 }
 
-/// What a session was given for; nothing when it is of no lane of ours.
-fn resource_of(session: &SessionInfo) -> Option<String> {
-    let lane =
-        (0..LANES).find(|lane| session.role_arn.ends_with(&format!("/{}", role_of(*lane))))?;
-    Some(format!("arn:aws:s3:::{}/releases/probe", bucket_of(lane)))
+/// The intents of a log.
+struct Intents<'a> {
+    /// In the order in which they were recorded.
+    all: Vec<Intent<'a>>,
+    /// How far the log goes: who is younger is not in it yet.
+    until: Timestamp,
+    /// What jobs were given, by what the log calls it, and the handle of its lease.
+    granted: Vec<(&'a str, &'a str)>,
+    /// The handles of leases of whose call nobody knows what became of it.
+    doubted: BTreeSet<&'a str>,
+}
+
+fn at(entry: &Entry) -> Timestamp {
+    Timestamp::from_microsecond(entry.at().as_micros()).unwrap_or(Timestamp::MAX)
+}
+
+fn field<'a>(entry: &'a Entry, name: &str) -> Option<&'a str> {
+    entry.fields().get(name).map(String::as_str)
+}
+
+impl<'a> Intents<'a> {
+    fn of(log: &'a [Entry]) -> Self {
+        let intent = |entry: &'a Entry| {
+            Some(Intent {
+                lease: entry.lease_id()?.to_string(),
+                handle: field(entry, "handle")?,
+                lane: field(entry, "lane")?,
+                at: at(entry),
+            })
+        };
+        Self {
+            all: entries(log, Event::LeaseIntended)
+                .filter_map(intent)
+                .collect(),
+            until: log.last().map_or(Timestamp::MIN, at),
+            granted: entries(log, Event::LeaseGranted)
+                .filter_map(|entry| Some((field(entry, "fingerprint")?, field(entry, "handle")?)))
+                .collect(),
+            doubted: entries(log, Event::LeaseDoubted)
+                .filter_map(|entry| field(entry, "handle"))
+                .collect(),
+        }
+    }
+
+    /// The intent behind something that was given. What bears the name of an identity alone is of
+    /// the lease that the identity carried at that time. Where it carries many, it is of the lease
+    /// of whose job the log knows that it was given it, or of one that was doubted.
+    fn behind(&self, given: &Given) -> Option<&Intent<'a>> {
+        let (slot, since) = match (&given.bears, given.since) {
+            (Bears::Handle(handle), _) => return self.of_handle(handle),
+            (Bears::Slot(slot), Some(since)) if since <= self.until => (slot, since),
+            (Bears::Slot(_) | Bears::Nothing, _) => return None,
+        };
+        let theirs = || self.all.iter().filter(|it| it.lane == slot);
+        let latest = || theirs().rfind(|it| it.at <= since).or(theirs().next());
+        if is_slot(slot) {
+            return latest();
+        }
+        // A cloud's own books may cut what they call a token by.
+        let is_it = |(full, _): &&(&str, &str)| full.starts_with(&given.id);
+        if let Some((_, handle)) = self.granted.iter().find(is_it) {
+            return self.of_handle(handle);
+        }
+        let mut doubted = theirs().filter(|it| self.doubted.contains(it.handle));
+        doubted.rfind(|it| it.at <= since).or_else(latest)
+    }
+
+    fn of_handle(&self, handle: &str) -> Option<&Intent<'a>> {
+        self.all.iter().find(|it| it.handle == handle)
+    }
+}
+
+fn entries(log: &[Entry], event: Event) -> impl Iterator<Item = &Entry> {
+    log.iter().filter(move |entry| entry.event() == event)
 }
 
 /// The entries of a kind, by the handle they are about.
 fn entries_of(log: &[Entry], event: Event) -> BTreeMap<&str, Vec<&Entry>> {
     let mut found: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
-    for entry in log.iter().filter(|entry| entry.event() == event) {
-        if let Some(handle) = entry.fields().get("handle") {
+    for entry in entries(log, event) {
+        if let Some(handle) = field(entry, "handle") {
             found.entry(handle).or_default().push(entry);
         }
     }
@@ -228,75 +324,127 @@ fn entries_of(log: &[Entry], event: Event) -> BTreeMap<&str, Vec<&Entry>> {
 }
 
 fn unrecorded(books: &Books) -> Vec<Violation> {
-    let intents = entries_of(&books.log, Event::LeaseIntended);
-    let leases: BTreeMap<&str, &LeaseSeen> = books
-        .leases
-        .iter()
-        .map(|lease| (lease.handle.as_str(), lease))
-        .collect();
-    let judge = |session: &SessionInfo| {
-        let name = session.access_key_id.clone();
-        let handle = handle_of(session);
-        let intent = handle.and_then(|handle| intents.get(handle)?.first());
-        let lease = handle.and_then(|handle| leases.get(handle));
-        match (intent, lease) {
-            (Some(intent), Some(lease)) => (intent.at().as_micros()
-                > session.issued.as_microsecond())
+    let intents = Intents::of(&books.log);
+    let rows: BTreeSet<&str> = books.leases.iter().map(|it| it.handle.as_str()).collect();
+    let judge = |given: &Given| match intents.behind(given) {
+        Some(intent) if rows.contains(intent.handle) => given
+            .since
+            .is_some_and(|since| since < intent.at)
             .then(|| Violation::RecordedAfterwards {
-                lease: lease.id.clone(),
-                session: name,
+                lease: intent.lease.clone(),
+                given: given.id.clone(),
             }),
-            _ => Some(Violation::Unrecorded {
-                session: name,
-                handle: handle.map(str::to_owned),
-            }),
-        }
+        Some(_) | None => Some(Violation::Unrecorded {
+            given: given.id.clone(),
+            bears: given.bears.clone(),
+        }),
     };
-    books.sessions.iter().filter_map(judge).collect()
+    books.given.iter().filter_map(judge).collect()
 }
 
+/// Where many leases share an identity they are counted together: a token of which nobody heard
+/// does not say whose it is.
 fn too_many(books: &Books) -> Vec<Violation> {
-    let intents = entries_of(&books.log, Event::LeaseIntended);
+    let intents = Intents::of(&books.log);
     let renewals = entries_of(&books.log, Event::LeaseRenewed);
-    let of = |handle: &str| {
-        let count = |entries: &BTreeMap<&str, Vec<&Entry>>| entries.get(handle).map_or(0, Vec::len);
-        let bears = |session: &&SessionInfo| handle_of(session) == Some(handle);
-        let sessions = books.sessions.iter().filter(bears).count();
-        (sessions, count(&intents).saturating_add(count(&renewals)))
+    let group = |bears: &Bears, intent: &Intent<'_>| match bears {
+        Bears::Slot(lane) if !is_slot(lane) => lane.clone(),
+        Bears::Slot(_) | Bears::Handle(_) | Bears::Nothing => intent.handle.to_owned(),
     };
-    let judge = |lease: &LeaseSeen| {
-        let (sessions, recorded) = of(&lease.handle);
-        (sessions > recorded).then(|| Violation::MintedTooOften {
-            lease: lease.id.clone(),
-            sessions,
+    let mut counted: BTreeMap<String, (&Intent<'_>, usize)> = BTreeMap::new();
+    for given in books.given.iter().filter(|it| it.what == What::Credential) {
+        if let Some(intent) = intents.behind(given) {
+            let count = counted.entry(group(&given.bears, intent));
+            let (_, count) = count.or_insert((intent, 0));
+            *count = count.saturating_add(1);
+        }
+    }
+    let judge = |(group, (intent, credentials)): (String, (&Intent<'_>, usize))| {
+        let of_group = |it: &&Intent<'_>| it.handle == group || it.lane == group;
+        let recorded = intents.all.iter().filter(of_group).map(|intent| {
+            let renewals = renewals.get(intent.handle).map_or(0, Vec::len);
+            renewals.saturating_add(1)
+        });
+        let recorded = recorded.sum();
+        (credentials > recorded).then(|| Violation::MintedTooOften {
+            lease: intent.lease.clone(),
+            credentials,
             recorded,
         })
     };
-    books.leases.iter().filter_map(judge).collect()
+    counted.into_iter().filter_map(judge).collect()
 }
 
-/// A grant is on disk before the job is told. A renewal gives another access key than the grant.
+/// The identities that carry one lease at a time: each may be given to the next lease only when
+/// the one before has ended, and when by the cloud's own books its last credential is dead and its
+/// last right is out of force.
+fn shared_slots(books: &Books) -> Vec<Violation> {
+    let intents = Intents::of(&books.log);
+    let mut slots: BTreeMap<&str, Vec<&Intent<'_>>> = BTreeMap::new();
+    for intent in intents.all.iter().filter(|it| is_slot(it.lane)) {
+        slots.entry(intent.lane).or_default().push(intent);
+    }
+    let shares = |(slot, leases): (&str, Vec<&Intent<'_>>)| {
+        let pairs = leases.iter().zip(leases.iter().skip(1));
+        let shared = pairs.filter(|(before, next)| next.at < free_at(books, &intents, before));
+        let told = shared.map(|(before, next)| Violation::SlotShared {
+            lease: next.lease.clone(),
+            before: before.lease.clone(),
+            slot: slot.to_owned(),
+        });
+        told.collect::<Vec<_>>()
+    };
+    slots.into_iter().flat_map(shares).collect()
+}
+
+/// Whether a lane is an identity that carries one lease.
+fn is_slot(lane: &str) -> bool {
+    lane.contains("/slot/") || lane.contains("/account/")
+}
+
+/// When nothing of a lease is left, by the ledger and by the clouds.
+fn free_at(books: &Books, intents: &Intents<'_>, lease: &Intent<'_>) -> Timestamp {
+    let ends = [
+        Event::LeaseEnded,
+        Event::LeaseNeverGranted,
+        Event::LeaseWrittenOff,
+    ];
+    let is_end = |entry: &&Entry| {
+        ends.contains(&entry.event()) && field(entry, "handle") == Some(lease.handle)
+    };
+    let ended = books.log.iter().find(is_end).map_or(Timestamp::MAX, at);
+    let is_theirs = |given: &&Given| {
+        intents
+            .behind(given)
+            .is_some_and(|intent| intent.handle == lease.handle)
+    };
+    let given = books.given.iter().filter(is_theirs);
+    let lives = given.map(|given| given.until.unwrap_or(Timestamp::MAX));
+    lives.fold(ended, Timestamp::max)
+}
+
+/// A grant is on disk before the job is told. A renewal gives another credential than the grant.
 fn held_unrecorded(books: &Books) -> Vec<Violation> {
     let renewals = entries_of(&books.log, Event::LeaseRenewed);
-    let granted = |request: &str, key: &str| {
+    let granted = |request: &str, known: &str| {
         books.log.iter().any(|entry| {
-            let field = |name: &str| entry.fields().get(name).map(String::as_str);
             entry.event() == Event::LeaseGranted
                 && entry
                     .request_id()
                     .is_some_and(|id| id.to_string() == request)
-                && (field("fingerprint") == Some(key)
-                    || field("handle").is_some_and(|handle| renewals.contains_key(handle)))
+                // A cloud's own books may cut what they call a token by.
+                && (field(entry, "fingerprint").is_some_and(|full| full.starts_with(known))
+                    || field(entry, "handle").is_some_and(|it| renewals.contains_key(it)))
         })
     };
     let unrecorded = books
         .held
         .iter()
-        .filter(|(request, key)| !granted(request, key));
+        .filter(|(request, known)| !granted(request, known));
     unrecorded
-        .map(|(request, key)| Violation::HeldUnrecorded {
+        .map(|(request, known)| Violation::HeldUnrecorded {
             request: request.clone(),
-            session: key.clone(),
+            given: known.clone(),
         })
         .collect()
 }

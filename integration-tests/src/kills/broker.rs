@@ -85,11 +85,17 @@ impl Broker {
     /// Kills it without warning, and puts the next one in its place. Gives when the killed one was
     /// started, and the moment it was killed.
     pub async fn is_replaced(&mut self, installation: &Installation) -> (Timestamp, Timestamp) {
-        self.must_live();
-        let (started, at) = (self.started, Timestamp::now());
-        self.process.kill().await.expect("it can be killed");
+        let (started, at) = (self.started, self.dies().await);
         *self = Self::start(installation);
         (started, at)
+    }
+
+    /// Kills it without warning. Gives the moment.
+    pub async fn dies(&mut self) -> Timestamp {
+        self.must_live();
+        let at = Timestamp::now();
+        self.process.kill().await.expect("it can be killed");
+        at
     }
 
     /// Tells it to stop, and waits until it has.

@@ -9,24 +9,24 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use jitney_sandbox::aws::estate::{Account, Bucket, Estate, Role, User};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::{Chance, jitney};
+use super::estate::{aws, azure, google};
+use super::lanes::{LANES, TTL_SECONDS_MIN, Vendor, Way, bucket_of};
+use super::{Chance, Cloud, jitney};
 use crate::postgres::Server;
 
-/// How many lanes the installation has: a role and a bucket each, and one job at a time.
-pub const LANES: usize = 12;
-const ACCOUNT: &str = "111122223333";
-const USER: &str = "jitney";
-const ACCESS_KEY_ID: &str = "AKIAKILLSJITNEYUSER0";
-const SECRET_ACCESS_KEY: &str = "only-for-the-sandbox-0000000000000000000";
 /// How brokers are called in the tokens of jobs.
 const AUDIENCE: &str = "https://jitney.acme.example";
 const POLICY: &str = include_str!("../../../policies/starter.cedar");
 /// What the starter policy is about; here it is said of every lane's bucket.
 const POLICY_BUCKET: &str = "artifacts-prod";
 const POLICY_IDS: &str = "@id(\"shop-";
+/// And what it demands of a scope's path.
+const POLICY_PATH: &str = "    context.path.within.contains(\"releases/\") &&\n";
+/// By whom Azure is believed, and what Google knows the broker by.
+const AUTHORITIES: &str = "azure-ca.pem";
+const TOKEN: &str = "google.token";
 /// Ports that the system gives to nobody who does not ask: a broker that is down for a moment
 /// finds its port free again.
 const PORTS: core::ops::Range<u64> = 12_000..32_000;
@@ -100,16 +100,16 @@ pub struct Installation {
 }
 
 impl Installation {
-    /// The estate that the installation lives in, as a file for the sandbox.
+    /// The AWS estate that the installation lives in, as a file for the sandbox.
     pub fn estate(folder: &Path) -> PathBuf {
         let file = folder.join("estate.json");
-        let estate = serde_json::to_string(&estate()).expect("an estate is JSON");
+        let estate = serde_json::to_string(&aws::estate()).expect("an estate is JSON");
         fs::write(&file, estate).expect("the folder can be written");
         file
     }
 
     /// Writes everything but the ledger, and makes the keys.
-    pub fn lay_out(folder: &Path, kind: LedgerKind, tempo: Tempo, cloud: &super::Cloud) -> Self {
+    pub fn lay_out(folder: &Path, kind: LedgerKind, tempo: Tempo, cloud: &Cloud) -> Self {
         let installation = Self {
             folder: folder.to_owned(),
             listen: free_port(folder),
@@ -119,6 +119,12 @@ impl Installation {
         let policies = folder.join("policies");
         fs::create_dir_all(&policies).expect("the folder can be written");
         fs::write(policies.join("lanes.cedar"), policy()).expect("the folder can be written");
+        fs::write(folder.join(AUTHORITIES), cloud.azure.authority_pem())
+            .expect("the folder can be written");
+        let token = cloud.google.token_for(google::BROKER);
+        fs::write(folder.join(TOKEN), token.expect("Google knows the broker"))
+            .expect("the folder can be written");
+        cloud.believes(&installation.url());
         let configuration = configuration(folder, kind, tempo, cloud, installation.listen);
         let text = toml::to_string(&configuration).expect("a configuration is TOML");
         fs::write(installation.configuration(), text).expect("the folder can be written");
@@ -195,8 +201,8 @@ impl Installation {
                     .map(|url| ("JITNEY__BROKER__PUBLIC_URL", url)),
             )
             .env("JITNEY_AUDIENCE", AUDIENCE)
-            .env("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID)
-            .env("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY)
+            .env("AWS_ACCESS_KEY_ID", aws::ACCESS_KEY_ID)
+            .env("AWS_SECRET_ACCESS_KEY", aws::SECRET_ACCESS_KEY)
             .env("AWS_EC2_METADATA_DISABLED", "true")
             .current_dir(&self.folder);
     }
@@ -208,70 +214,16 @@ impl Installation {
     }
 }
 
-/// The name of a lane's role.
-#[must_use]
-pub fn role_of(lane: usize) -> String {
-    format!("jitney-artifacts-{lane:02}")
-}
-
-/// The name of a lane's bucket, and the operator's name for it.
-#[must_use]
-pub fn bucket_of(lane: usize) -> String {
-    format!("artifacts-{lane:02}")
-}
-
-fn arn_of_role(lane: usize) -> String {
-    format!("arn:aws:iam::{ACCOUNT}:role/{}", role_of(lane))
-}
-
-fn arn_of_bucket(lane: usize) -> String {
-    format!("arn:aws:s3:::{}", bucket_of(lane))
-}
-
-fn estate() -> Estate {
-    let user = format!("arn:aws:iam::{ACCOUNT}:user/{USER}");
-    let give = ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"];
-    let deny = [
-        "iam:ListRolePolicies",
-        "iam:GetRolePolicy",
-        "iam:PutRolePolicy",
-        "iam:DeleteRolePolicy",
-    ];
-    let may = |actions: &[&str], resource: Value| {
-        json!({ "Version": "2012-10-17", "Statement": [
-            { "Effect": "Allow", "Action": actions, "Resource": resource } ] })
-        .to_string()
-    };
-    let roles: Vec<String> = (0..LANES).map(arn_of_role).collect();
-    let jitney = User::new(USER)
-        .access_key(ACCESS_KEY_ID, SECRET_ACCESS_KEY)
-        .inline(
-            "jitney",
-            may(&[&give[..], &deny[..]].concat(), json!(roles)).as_str(),
-        )
-        .inline("jitney-looks", may(&["iam:ListRoles"], json!("*")).as_str());
-    let trust = json!({ "Version": "2012-10-17", "Statement": [ {
-        "Effect": "Allow", "Principal": { "AWS": user }, "Action": give,
-        "Condition": { "StringLike": { "aws:RequestTag/jitney:lease": "?*" } } } ] })
-    .to_string();
-    let account = Account::new(ACCOUNT).user(jitney);
-    let account = (0..LANES).fold(account, |account, lane| {
-        let objects = json!(format!("{}/*", arn_of_bucket(lane)));
-        let artifacts = may(&["s3:GetObject", "s3:PutObject"], objects);
-        account
-            .role(Role::new(&role_of(lane), trust.as_str()).inline("artifacts", artifacts.as_str()))
-            .bucket(Bucket::new(&bucket_of(lane)))
-    });
-    Estate::new().account(account)
-}
-
 /// The starter policy, said of every lane's bucket.
 fn policy() -> String {
     let mut policies = String::new();
     for lane in 0..LANES {
-        let ours = POLICY
+        let mut ours = POLICY
             .replace(POLICY_BUCKET, &bucket_of(lane))
             .replace(POLICY_IDS, &format!("{POLICY_IDS}{lane}-"));
+        if Way::of(lane).path().is_empty() {
+            ours = ours.replace(POLICY_PATH, "");
+        }
         let _ = writeln!(policies, "{ours}");
     }
     policies
@@ -281,14 +233,10 @@ fn configuration(
     folder: &Path,
     kind: LedgerKind,
     tempo: Tempo,
-    cloud: &super::Cloud,
+    cloud: &Cloud,
     listen: SocketAddr,
 ) -> Value {
-    let resource = |lane| {
-        json!({ "target": "acme-prod", "native_id": arn_of_bucket(lane),
-            "via": arn_of_role(lane), "tier": "standard", "owner": "platform" })
-    };
-    let resources: serde_json::Map<String, Value> = (0..LANES)
+    let resources: Map<String, Value> = (0..LANES)
         .map(|lane| (bucket_of(lane), resource(lane)))
         .collect();
     json!({
@@ -299,16 +247,42 @@ fn configuration(
         "policies": { "directory": "policies" },
         "issuers": [ { "name": "github", "url": cloud.ci_url(), "provider": "github-actions",
             "audience": AUDIENCE, "allow_private": true } ],
-        "targets": { "acme-prod": { "cloud": "aws", "account": ACCOUNT, "region": "eu-central-1",
-            "endpoint_url": cloud.url(), "settle_seconds": tempo.settle_seconds,
-            "write_interval_milliseconds": tempo.pause_milliseconds,
-            "elevate_deadline_seconds": tempo.elevate_deadline_seconds } },
+        "issuer": { "url": format!("http://{listen}"), "key_file": "issuer.pem" },
+        "targets": targets(folder, tempo, cloud),
         "resources": resources,
         // All jobs are of one repository, and holds outlive their leases.
         "limits": { "answer_within_seconds": tempo.answer_within_seconds,
+            "ttl_seconds_min": TTL_SECONDS_MIN,
             "leases_per_repository_max": 100_000, "leases_per_tenant_max": 100_000 },
         "silence": { "limit_seconds": tempo.silence_seconds },
     })
+}
+
+fn targets(folder: &Path, tempo: Tempo, cloud: &Cloud) -> Map<String, Value> {
+    let google = google::target(cloud, tempo, &folder.join(TOKEN));
+    let azure = azure::WAYS.map(|way| {
+        let authorities = folder.join(AUTHORITIES);
+        let target = azure::target(cloud, tempo, way, &authorities);
+        (azure::target_name(way), target)
+    });
+    let mut targets = Map::from_iter(azure);
+    targets.insert(aws::TARGET.to_owned(), aws::target(cloud, tempo));
+    targets.insert(google::TARGET.to_owned(), google);
+    targets
+}
+
+/// A lane's resource.
+fn resource(lane: usize) -> Value {
+    let mut resource = match Way::of(lane).vendor() {
+        Vendor::Aws => aws::resource(lane),
+        Vendor::Google => google::resource(lane),
+        Vendor::Azure => azure::resource(lane),
+    };
+    if let Some(resource) = resource.as_object_mut() {
+        resource.insert("tier".to_owned(), json!("standard"));
+        resource.insert("owner".to_owned(), json!("platform"));
+    }
+    resource
 }
 
 /// A port that depends on the folder's name: worlds beside each other, each in a folder of its own,

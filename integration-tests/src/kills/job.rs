@@ -5,12 +5,15 @@ use std::fs::OpenOptions;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use tokio::process::{Child, Command};
 
-use super::{CiJob, Installation, bucket_of};
+use super::lanes::{Vendor, Way, bucket_of};
+use super::{CiJob, Installation};
 
-/// Where jobs write down what they were given: the request and the access key, a line each.
+/// Where jobs write down what they were given: the request and what it is known by, a line each.
 pub(super) const HELD: &str = "held.txt";
 /// Where the wrappers' messages go.
 const LOG: &str = "jobs.log";
@@ -40,12 +43,22 @@ impl Job {
             .append(true)
             .open(installation.folder().join(LOG))
             .expect("the folder can be written");
-        let scope = format!("object-storage:write@{}/releases/", bucket_of(lane));
+        let way = Way::of(lane);
+        let (capability, bucket, path) = (way.capability(), bucket_of(lane), way.path());
+        let scope = format!("{capability}@{bucket}{path}");
+        let given = match way.vendor() {
+            Vendor::Aws => "aws $AWS_ACCESS_KEY_ID",
+            Vendor::Google => "google $GOOGLE_OAUTH_ACCESS_TOKEN",
+            Vendor::Azure => "azure $AZURE_ACCESS_TOKEN",
+        };
         let script = format!(
-            "echo \"$JITNEY_REQUEST $AWS_ACCESS_KEY_ID\" >> {HELD}; sleep {:.3}",
+            "echo \"$JITNEY_REQUEST {given}\" >> {HELD}; sleep {:.3}",
             works.as_secs_f64()
         );
         let mut command = installation.command(&["run", "--output", "env", "--scope", &scope]);
+        if let Some(seconds) = way.ttl_seconds() {
+            command.args(["--ttl", &seconds.to_string()]);
+        }
         command
             .args(options)
             .args(["--", "sh", "-c", &script])
@@ -81,12 +94,29 @@ impl Job {
     }
 }
 
-/// What the jobs of a folder were given: requests with access keys.
+/// What the jobs of a folder were given: requests, and what the clouds know the credentials by.
 pub(super) fn held(folder: &Path) -> Vec<(String, String)> {
     let text = std::fs::read_to_string(folder.join(HELD)).unwrap_or_default();
     let pair = |line: &str| {
-        let (request, key) = line.split_once(' ')?;
-        Some((request.to_owned(), key.to_owned()))
+        let mut words = line.split(' ');
+        let (request, vendor, secret) = (words.next()?, words.next()?, words.next()?);
+        let known = match vendor {
+            "google" => jitney_sandbox::gcp::fingerprint(secret),
+            "azure" => token_id(secret)?,
+            _ => secret.to_owned(),
+        };
+        Some((request.to_owned(), known))
     };
     text.lines().filter_map(pair).collect()
+}
+
+/// The `uti` of one of Azure's access tokens.
+fn token_id(token: &str) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Claims {
+        uti: String,
+    }
+    let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+    let claims: Claims = serde_json::from_slice(&claims).ok()?;
+    Some(claims.uti)
 }

@@ -6,6 +6,7 @@ use jitney_core::audit::Entry;
 use serde::Deserialize;
 
 use super::Installation;
+use super::lanes::{LANES, Way, bucket_of};
 
 /// A lease as `jitney lease list` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -29,6 +30,24 @@ impl LeaseSeen {
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.state == "ended"
+    }
+
+    /// Whether it is revoked, and nothing but time can show it: nobody knows what became of its
+    /// call, and in its lane absence counts only once that can no longer land, minutes later.
+    #[must_use]
+    pub fn waits_for_time(&self) -> bool {
+        let waits = |lane: &usize| match Way::of(*lane) {
+            Way::Bounded | Way::Rbac | Way::Pim => true,
+            Way::Session | Way::Account | Way::Standing => false,
+        };
+        let doubted = self.state == "revoking" && self.why.as_deref() == Some("doubted");
+        doubted && self.lane().as_ref().is_some_and(waits)
+    }
+
+    /// The lane that it is for.
+    fn lane(&self) -> Option<usize> {
+        let is_for = |bucket: String| self.scopes.iter().any(|scope| scope.contains(&bucket));
+        (0..LANES).find(|lane| is_for(bucket_of(*lane)))
     }
 }
 

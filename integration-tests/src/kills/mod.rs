@@ -1,6 +1,6 @@
-//! A stage for real processes: the sandbox, a broker and jobs, each a process of its own that can
-//! be killed, stopped, cut off and run out of disk, and the audit that then compares the sandbox's
-//! own books with the ledger.
+//! A stage for real processes: three clouds, a broker and jobs; brokers and jobs are processes of
+//! their own that can be killed, stopped, cut off and run out of disk. And the audit that then
+//! compares the clouds' own books with the ledger.
 //!
 //! A stage that cannot be set is a failed test, so this module panics.
 #![allow(clippy::expect_used, clippy::panic, clippy::missing_panics_doc)]
@@ -10,8 +10,11 @@ mod balancer;
 mod broker;
 mod chance;
 mod cloud;
+mod estate;
+mod given;
 mod installation;
 mod job;
+mod lanes;
 mod ledger;
 
 pub use audit::{Books, Violation, violations};
@@ -19,8 +22,12 @@ pub use balancer::Balancer;
 pub use broker::Broker;
 pub use chance::Chance;
 pub use cloud::{CiJob, Cloud};
-pub use installation::{Installation, LANES, LedgerKind, Tempo, bucket_of, role_of};
+pub use estate::aws::role_of;
+pub use estate::google::prefix_of;
+pub use given::{Bears, Given, What};
+pub use installation::{Installation, LedgerKind, Tempo};
 pub use job::Job;
+pub use lanes::{AWS_LANES, BUSY_LANES, PROMPT_LANES, Vendor, Way, bucket_of};
 pub use ledger::{LeaseSeen, Ledger};
 
 use std::path::PathBuf;

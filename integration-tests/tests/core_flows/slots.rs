@@ -119,6 +119,26 @@ async fn a_slot_is_not_used_again_before_its_quarantine_is_over() {
     world.live_out(&core).await;
 }
 
+/// More slots rest than are tried before a job is told to come again.
+#[tokio::test]
+async fn a_broker_that_begins_finds_the_one_slot_that_does_not_rest() {
+    const RESTING: u32 = 12;
+    let (world, _folder) = world_of(RESTING + 1);
+    let core = world.broker("a");
+    for job in 0..RESTING {
+        let lease = submit(&core, asks(job)).await.only().0;
+        core.release(lease, &proof(&job.to_string())).await.unwrap();
+    }
+    world.live(&core, FLOOR + SLOT_SETTLE + seconds(60)).await;
+    for slot in 0..RESTING {
+        let holds = world.holds(PROD, &format!("slot-{slot:02}")).await;
+        assert_eq!(holds.len(), 1, "slot {slot} rests");
+    }
+    let begins = world.broker("b");
+    assert_eq!(slot_for(&world, &begins, RESTING).await, "slot-12");
+    world.live_out(&begins).await;
+}
+
 #[tokio::test]
 async fn the_slot_that_was_idle_for_longest_comes_first() {
     let (world, _folder) = world_of(3);

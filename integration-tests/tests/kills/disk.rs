@@ -4,7 +4,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use jitney_integration_tests::kills::{LANES, LedgerKind};
+use jitney_integration_tests::kills::{BUSY_LANES, LedgerKind};
 
 use crate::trouble;
 use crate::world::World;
@@ -28,7 +28,7 @@ enum Room {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_a_full_disk_nothing_is_given_that_is_not_taken_back() {
     let mut world = World::begin(LedgerKind::Sqlite, 42).await;
-    let lanes = world.busy(0..LANES, DOOMED_PERCENT);
+    let lanes = world.busy(BUSY_LANES, DOOMED_PERCENT);
     for round in 0..ROUNDS {
         let slow = trouble::slowness(&mut world.chance);
         world.stage.cloud.suffers(&slow).await;

@@ -3,7 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use jitney_integration_tests::kills::{Broker, Job, LANES, Ledger, LedgerKind, bucket_of};
+use jitney_integration_tests::kills::{
+    BUSY_LANES, Broker, Job, Ledger, LedgerKind, PROMPT_LANES, bucket_of,
+};
 
 use crate::trouble;
 use crate::world::World;
@@ -19,7 +21,7 @@ const PATIENT: usize = 0;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn frozen_past_its_claims_it_goes_on_and_blames_nobody() {
     let mut world = World::begin(LedgerKind::Sqlite, 41).await;
-    let lanes = world.busy(PATIENT + 1..LANES, 0);
+    let lanes = world.busy(BUSY_LANES.into_iter().filter(|lane| *lane != PATIENT), 0);
     let ci = world.stage.cloud.start_job().await;
     let works = Duration::from_secs(25);
     let mut patient = Job::start(&world.stage.installation, &ci, PATIENT, works, &[]);
@@ -74,7 +76,7 @@ async fn frozen_past_its_claims_it_is_relieved_and_woken_it_revives_nobody() {
     let beside = world.stage.installation.beside();
     let mut other = Broker::start(&beside);
     other.ready().await;
-    let lanes = world.busy(0..LANES, DOOMED_PERCENT);
+    let lanes = world.busy(PROMPT_LANES, DOOMED_PERCENT);
     for _ in 0..ROUNDS {
         let slow = trouble::slowness(&mut world.chance);
         world.stage.cloud.suffers(&slow).await;

@@ -1,9 +1,10 @@
 //! Kills, and what they were worth.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use jiff::Timestamp;
-use jitney_integration_tests::kills::role_of;
+use jitney_integration_tests::kills::{Vendor, Way, bucket_of, prefix_of, role_of};
 use jitney_sandbox::{Entry, UnderWay};
 
 /// One kill.
@@ -18,29 +19,53 @@ pub struct Kill {
 }
 
 impl Kill {
-    /// Whether a call to the cloud was under way, by the cloud's own journal: one that the killed
-    /// process had made, or, of a wrapper, the one that was to give what it waited for.
-    pub fn was_in_flight(&self, journal: &[Entry]) -> bool {
-        let is_theirs = |call: &Entry| {
+    /// The clouds to which a call was under way, by their own journals: one that the killed process
+    /// had made, or, of a wrapper, one by which its lane is given something.
+    pub fn in_flight(&self, journal: &[(Vendor, Entry)]) -> BTreeSet<Vendor> {
+        let is_theirs = |(vendor, call): &&(Vendor, Entry)| {
             self.lane
-                .is_none_or(|lane| is_mint(lane, &call.action, &call.resource))
+                .is_none_or(|lane| is_gift(lane, *vendor, &call.action, &call.resource))
         };
-        journal.iter().any(|call| {
+        let under_way = |(_, call): &&(Vendor, Entry)| {
             (self.started..=self.at).contains(&call.arrived)
                 && self.at <= call.answered.max(call.finished)
-                && is_theirs(call)
-        })
+        };
+        let calls = journal.iter().filter(under_way).filter(is_theirs);
+        calls.map(|(vendor, _)| *vendor).collect()
     }
 }
 
-/// Whether a call gives the job in a lane its session.
-pub fn gives(lane: usize, call: &UnderWay) -> bool {
-    is_mint(lane, &call.action, &call.resource)
+/// Whether a call gives something to the job in a lane.
+pub fn gives(lane: usize, (vendor, call): &(Vendor, UnderWay)) -> bool {
+    is_gift(lane, *vendor, &call.action, &call.resource)
 }
 
-fn is_mint(lane: usize, action: &str, resource: &str) -> bool {
-    action == "AssumeRole" && resource.ends_with(&role_of(lane))
+fn is_gift(lane: usize, vendor: Vendor, action: &str, resource: &str) -> bool {
+    let way = Way::of(lane);
+    way.vendor() == vendor
+        && is_giving(action)
+        && match way {
+            Way::Session => resource.ends_with(&role_of(lane)),
+            Way::Account | Way::Standing | Way::Bounded => resource.contains(&prefix_of(lane)),
+            Way::Rbac | Way::Pim => resource.contains(&bucket_of(lane)),
+        }
 }
+
+/// Whether a call is one by which a cloud gives. PIM is asked in the same way to take back.
+pub fn is_giving(action: &str) -> bool {
+    [
+        "AssumeRole",
+        "GenerateAccessToken",
+        "RoleAssignments_Create",
+        "RoleAssignmentScheduleRequests_Create",
+    ]
+    .contains(&action)
+}
+
+/// Of so many kills one at least meets a call to each cloud; and to so many kills each cloud has
+/// given one credential.
+const MEETS_ONE_IN: usize = 10;
+const GIVES_ONE_IN: usize = 20;
 
 /// What a world, or several, saw.
 #[derive(Debug, Default)]
@@ -49,26 +74,32 @@ pub struct Tally {
     pub brokers: (usize, usize),
     /// The same of wrappers.
     pub wrappers: (usize, usize),
+    /// In how many kills a call to each cloud was in flight.
+    pub clouds: BTreeMap<Vendor, usize>,
     /// Leases that were intended.
     pub leases: usize,
-    /// Sessions that the cloud gave out.
-    pub sessions: usize,
-    /// How often a session was seen to work while its lease had not ended.
+    /// Credentials that each cloud gave out.
+    pub credentials: BTreeMap<Vendor, usize>,
+    /// How often one was seen to work while its lease had not ended.
     pub alive: usize,
 }
 
 impl Tally {
-    pub fn of(kills: &[Kill], journal: &[Entry]) -> Self {
-        let count = |is_broker: bool| {
-            let kills = kills.iter().filter(|kill| kill.lane.is_none() == is_broker);
-            let in_flight = kills.clone().filter(|kill| kill.was_in_flight(journal));
-            (kills.clone().count(), in_flight.count())
-        };
-        Self {
-            brokers: count(true),
-            wrappers: count(false),
-            ..Self::default()
+    pub fn of(kills: &[Kill], journal: &[(Vendor, Entry)]) -> Self {
+        let mut tally = Self::default();
+        for kill in kills {
+            let clouds = kill.in_flight(journal);
+            let who = match kill.lane {
+                None => &mut tally.brokers,
+                Some(_) => &mut tally.wrappers,
+            };
+            who.0 += 1;
+            who.1 += usize::from(!clouds.is_empty());
+            for cloud in clouds {
+                *tally.clouds.entry(cloud).or_default() += 1;
+            }
         }
+        tally
     }
 
     pub fn kills(&self) -> usize {
@@ -81,8 +112,12 @@ impl Tally {
         self.wrappers.0 += other.wrappers.0;
         self.wrappers.1 += other.wrappers.1;
         self.leases += other.leases;
-        self.sessions += other.sessions;
         self.alive += other.alive;
+        for cloud in Vendor::ALL {
+            *self.clouds.entry(cloud).or_default() += other.clouds.get(&cloud).unwrap_or(&0);
+            let given = other.credentials.get(&cloud).unwrap_or(&0);
+            *self.credentials.entry(cloud).or_default() += given;
+        }
     }
 
     /// A run in which nothing was under way proves nothing.
@@ -95,10 +130,18 @@ impl Tally {
             "{self}"
         );
         assert!(self.alive > 0, "no probe ever said yes: {self}");
-        assert!(
-            4 * self.sessions >= self.kills(),
-            "hardly anything was given: {self}"
-        );
+        for cloud in Vendor::ALL {
+            let met = self.clouds.get(&cloud).unwrap_or(&0);
+            assert!(
+                MEETS_ONE_IN * met >= self.kills(),
+                "too few calls to {cloud:?}: {self}"
+            );
+            let given = self.credentials.get(&cloud).unwrap_or(&0);
+            assert!(
+                GIVES_ONE_IN * given >= self.kills(),
+                "hardly anything was given by {cloud:?}: {self}"
+            );
+        }
     }
 }
 
@@ -108,8 +151,9 @@ impl fmt::Display for Tally {
         write!(
             f,
             "{brokers} kills of brokers ({in_brokers} with a call in flight), {wrappers} of \
-             wrappers ({in_wrappers}); {} leases, {} sessions, {} seen at work",
-            self.leases, self.sessions, self.alive
+             wrappers ({in_wrappers}), calls in flight to {:?}; {} leases, credentials of {:?}, {} \
+             seen at work",
+            self.clouds, self.leases, self.credentials, self.alive
         )
     }
 }

@@ -1,9 +1,10 @@
-//! Kill for real: the real binary as broker and as jobs, a real ledger, and the sandbox as a
-//! process of its own. Whatever is killed, frozen, cut off or out of disk, afterwards the
-//! sandbox's own books agree with the ledger.
+//! Kill for real: the real binary as broker and as jobs, a real ledger, and three clouds. Whatever
+//! is killed, frozen, cut off or out of disk, afterwards the clouds' own books agree with the
+//! ledger.
 //!
-//! By itself it kills two hundred times. `JITNEY_KILLS` says how many instead, for nights, and
-//! `JITNEY_KILLS_SEED` with which seed to begin:
+//! By itself it kills two hundred times. `JITNEY_KILLS` says how many instead, for nights; then the
+//! last world of each share waits for every lease, also for minutes. `JITNEY_KILLS_SEED` says with
+//! which seed to begin:
 //!
 //! ```console
 //! $ JITNEY_KILLS=10000 cargo test --release --workspace --test kills -- killed
@@ -22,6 +23,7 @@ mod frozen;
 mod kill;
 mod rolling;
 mod story;
+mod takeover;
 mod trouble;
 mod world;
 
@@ -46,14 +48,18 @@ fn number(variable: &str) -> Option<u64> {
 
 /// Lives through one share of the kills, world by world.
 async fn live_through(kind: LedgerKind, share: usize) {
-    let kills = number("JITNEY_KILLS").map_or(KILLS, |kills| usize::try_from(kills).unwrap());
+    let wanted = number("JITNEY_KILLS");
+    let kills = wanted.map_or(KILLS, |kills| usize::try_from(kills).unwrap());
+    let share_of_kills = kills.div_ceil(SHARES);
     let mut seed = number("JITNEY_KILLS_SEED").unwrap_or(1) + share as u64 * 1_000_000;
     let mut tally = Tally::default();
-    while tally.kills() < kills.div_ceil(SHARES) {
-        let of_world = World::begin(kind, seed)
-            .await
-            .lives_through(KILLS_PER_WORLD)
-            .await;
+    while tally.kills() < share_of_kills {
+        let mut world = World::begin(kind, seed).await;
+        let is_last = tally.kills() + KILLS_PER_WORLD >= share_of_kills;
+        if wanted.is_some() && is_last {
+            world = world.patient();
+        }
+        let of_world = world.lives_through(KILLS_PER_WORLD).await;
         println!("seed {seed}: {of_world}");
         tally.add(&of_world);
         seed += 1;

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use jiff::Timestamp;
 use jitney_core::audit::Entry as LogEntry;
-use jitney_integration_tests::kills::{Books, Violation};
+use jitney_integration_tests::kills::{Books, Vendor, Violation};
 use jitney_sandbox::Entry as Call;
 
 /// How many violations are told in full, and with how many lines each.
@@ -26,9 +26,14 @@ impl Story {
         self.0.lock().unwrap().push((at, what.into()));
     }
 
-    /// What led to the violations: of each lease its entries in the log, the calls about its role,
+    /// What led to the violations: of each lease its entries in the log, the calls about its lane,
     /// and what was done to the processes meanwhile.
-    pub fn of(&self, violations: &[Violation], books: &Books, journal: &[Call]) -> String {
+    pub fn of(
+        &self,
+        violations: &[Violation],
+        books: &Books,
+        journal: &[(Vendor, Call)],
+    ) -> String {
         let mut text = String::new();
         for (told, violation) in violations.iter().enumerate() {
             let _ = writeln!(text, "\n{violation}");
@@ -44,7 +49,7 @@ impl Story {
             lines.extend(
                 journal
                     .iter()
-                    .filter(|call| is_about(call, &entries))
+                    .filter(|(_, call)| is_about(call, &entries))
                     .map(line_of_call),
             );
             lines.extend(self.0.lock().unwrap().iter().cloned());
@@ -75,18 +80,20 @@ fn line_of_log(entry: &LogEntry) -> (Timestamp, String) {
     (time_of(entry), told)
 }
 
-fn line_of_call(call: &Call) -> (Timestamp, String) {
+fn line_of_call((vendor, call): &(Vendor, Call)) -> (Timestamp, String) {
     let fault = call.fault.as_deref().unwrap_or("-");
     let told = format!(
-        "cloud  {} {} {} fault={fault} finished={} answered={}",
+        "cloud  {vendor:?} {} {} {} fault={fault} finished={} answered={}",
         call.action, call.resource, call.outcome, call.finished, call.answered
     );
     (call.arrived, told)
 }
 
-/// Whether a call was about the role of a lease, going by its lane.
+/// Whether a call was about a lease's lane, or about what it is for.
 fn is_about(call: &Call, entries: &[&LogEntry]) -> bool {
-    let lane = entries.first().and_then(|entry| entry.fields().get("lane"));
-    let role = lane.and_then(|lane| lane.rsplit('/').next());
-    role.is_some_and(|role| call.resource.ends_with(role))
+    let field = |name: &str| entries.iter().find_map(|entry| entry.fields().get(name));
+    let lane = field("lane").and_then(|lane| lane.rsplit('/').next());
+    let resource = field("scopes").and_then(|scopes| scopes.split(['@', '/']).nth(1));
+    let mut words = lane.into_iter().chain(resource);
+    words.any(|word| call.resource.contains(word))
 }

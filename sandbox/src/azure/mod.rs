@@ -58,7 +58,7 @@ use uuid::Uuid;
 
 use crate::clock::SandboxClock;
 use crate::faults::Faults;
-use crate::journal::Entry;
+use crate::journal::{Entry, UnderWay};
 use crate::tls::{CertificateError, Certificates};
 
 pub use book::{EndedBy, GrantInfo, Origin};
@@ -225,6 +225,11 @@ impl AzureSandbox {
     /// Every call so far, oldest first.
     pub fn journal(&self) -> Vec<Entry> {
         self.cloud.journal.entries()
+    }
+
+    /// The calls that have arrived and are not over, oldest first.
+    pub fn under_way(&self) -> Vec<UnderWay> {
+        self.cloud.journal.under_way()
     }
 
     /// Every access token that was given out, oldest first, also those whose answer was lost.

@@ -49,7 +49,7 @@ use tokio::sync::oneshot;
 use crate::clock::SandboxClock;
 use crate::connection::{CuttableListener, Wire};
 use crate::faults::Faults;
-use crate::journal::Entry;
+use crate::journal::{Entry, UnderWay};
 
 pub use access::Verdict;
 pub use audit::{AccountState, Standing, StandingBinding};
@@ -184,6 +184,11 @@ impl GcpSandbox {
     /// Every call so far, oldest first.
     pub fn journal(&self) -> Vec<Entry> {
         self.cloud.journal.entries()
+    }
+
+    /// The calls that have arrived and are not over, oldest first.
+    pub fn under_way(&self) -> Vec<UnderWay> {
+        self.cloud.journal.under_way()
     }
 
     /// A token of an account or a person of the estate, for everything and an hour, as its own workload would have
