@@ -1,6 +1,11 @@
 //! Operators at a running broker: the real binary talks to the real binary through its socket.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
