@@ -163,9 +163,13 @@ pub struct Run {
     /// The audience of CI tokens that show the job alive, when it is not the audience and `/beat`.
     #[arg(long, value_name = "AUDIENCE", env = "JITNEY_BEAT_AUDIENCE")]
     pub beat_audience: Option<String>,
-    /// A file with a CI token; otherwise GitHub's runner is asked.
+    /// A file with a CI token; without it and `--token-env`, GitHub's runner is asked.
     #[arg(long, value_name = "FILE", env = "JITNEY_TOKEN_FILE")]
     pub token_file: Option<PathBuf>,
+    /// The variable with the job's CI token, which GitLab's `id_tokens` names. The command does not
+    /// get it.
+    #[arg(long, value_name = "NAME", env = "JITNEY_TOKEN_ENV")]
+    pub token_env: Option<String>,
     /// Certificates of the broker's own authority, PEM.
     #[arg(long, value_name = "FILE", env = "JITNEY_CA_FILE")]
     pub ca_file: Option<PathBuf>,

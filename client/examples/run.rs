@@ -54,6 +54,7 @@ fn set(options: &mut RunOptions, name: &str, value: String) -> Option<()> {
         "--ttl" => options.ttl_seconds = Some(value.parse().ok()?),
         "--reason" => options.reason = Some(value),
         "--token-file" => options.token_file = Some(value.into()),
+        "--token-env" => options.token_env = Some(value),
         "--keep-env" => options.keep_env.push(value),
         "--wait-at-most" => {
             let most = Duration::from_secs(value.parse().ok()?);

@@ -96,6 +96,8 @@ impl Client {
             let error = match self.ask(body, tokens, audience, &name).await {
                 Ok(view) => return Ok(view),
                 Err(error) if !error.may_pass() => return Err(error),
+                // Another request needs another token.
+                Err(error) if error.names_a_request() && tokens.is_one() => return Err(error),
                 Err(error) => error,
             };
             let pause = pause.next(error.retry_after());

@@ -17,6 +17,7 @@ pub async fn run(arguments: arguments::Run) -> u8 {
         audience: arguments.audience,
         beat_audience: arguments.beat_audience,
         token_file: arguments.token_file,
+        token_env: arguments.token_env,
         ttl_seconds: arguments.ttl,
         reason: arguments.reason,
         patience,

@@ -309,12 +309,31 @@ fn a_webhook_tells_of_the_jobs_of_a_known_issuer() {
 
 /// Its events could name no job that has a lease: better no section than one that does nothing.
 #[test]
-fn a_webhook_of_a_forge_whose_tokens_are_not_verified_is_refused() {
-    let issuer = "https://token.actions.githubusercontent.com";
-    let hook = format!("[webhooks.gitlab]\nsecret_file = \"hook\"\nissuer = \"{issuer}\"\n");
-    let refused = judge(&format!("{EXAMPLE}\n{hook}")).unwrap_err();
-    for part in ["`webhooks.gitlab`", "not verified", "remove the section"] {
-        assert!(refused.told.contains(part), "{}", refused.told);
+fn a_webhook_needs_an_issuer_of_its_own_forge() {
+    let lab = "[[issuers]]\nname = \"gitlab\"\nurl = \"https://gitlab.com\"\n\
+               provider = \"gitlab-ci\"\naudience = \"https://jitney.acme.example\"\n";
+    let hub = "https://token.actions.githubusercontent.com";
+    let judge = |issuers: &str, forge: &str, issuer: &str| {
+        let hook = format!("[webhooks.{forge}]\nsecret_file = \"hook\"\nissuer = \"{issuer}\"\n");
+        judge(&format!("{EXAMPLE}\n{issuers}{hook}"))
+    };
+    let heard = judge(lab, "gitlab", "https://gitlab.com").unwrap();
+    let folder = heard.file.parent().unwrap();
+    assert_eq!(
+        heard.webhooks.gitlab.unwrap().secret_file,
+        folder.join("hook")
+    );
+    for (issuers, forge, issuer, provider) in [
+        ("", "gitlab", hub, "gitlab-ci"),
+        ("", "gitlab", "https://gitlab.com", "gitlab-ci"),
+        (lab, "gitlab", hub, "gitlab-ci"),
+        (lab, "github", "https://gitlab.com", "github-actions"),
+    ] {
+        let refused = judge(issuers, forge, issuer).unwrap_err();
+        let key = format!("`webhooks.{forge}.issuer`");
+        for part in [key.as_str(), provider, "whose jobs it tells about"] {
+            assert!(refused.told.contains(part), "{}", refused.told);
+        }
     }
 }
 

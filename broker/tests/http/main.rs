@@ -13,6 +13,7 @@ mod alarms;
 mod bounds;
 mod cloud;
 mod disconnects;
+mod gitlab;
 mod hooks;
 mod hostile;
 mod issuer;

@@ -160,6 +160,8 @@ pub struct World {
     pub broker: Option<RunningBroker>,
     pub cloud: Arc<FakeCloud>,
     pub ci: CiIssuer,
+    /// Issuers whose tokens are GitLab's. The webhook tells of the first one's jobs.
+    pub labs: Vec<CiIssuer>,
     pub job: RunningJob,
     pub key: Key,
     pub http: reqwest::Client,
@@ -180,6 +182,11 @@ pub struct World {
 
 impl World {
     pub async fn start() -> Self {
+        Self::start_beside(Vec::new()).await
+    }
+
+    /// The same, beside these issuers of GitLab's tokens.
+    pub async fn start_beside(labs: Vec<CiIssuer>) -> Self {
         drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
         let ci = CiIssuer::start(CiOptions::default()).await.unwrap();
         let mut world = Self {
@@ -187,6 +194,7 @@ impl World {
             cloud: Arc::new(FakeCloud::new()),
             job: ci.job(GithubJob::push_to_main()),
             ci,
+            labs,
             key: Key::fresh(),
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
             url: String::new(),
@@ -270,20 +278,27 @@ impl World {
         if !self.hears_hooks {
             return Hooks::default();
         }
-        let issuer = self.ci.url();
+        let lab = self.labs.first().map(CiIssuer::url);
+        let lab = lab.unwrap_or_else(|| "https://gitlab.test".to_owned());
         Hooks {
-            github: Some(GithubHook::new(&issuer, HOOK_SECRET).unwrap()),
-            gitlab: Some(GitlabHook::new("https://gitlab.test", HOOK_SECRET).unwrap()),
+            github: Some(GithubHook::new(&self.ci.url(), HOOK_SECRET).unwrap()),
+            gitlab: Some(GitlabHook::new(&lab, HOOK_SECRET).unwrap()),
         }
     }
 
     fn verifier(&self) -> Verifier {
-        let config: IssuerConfig = serde_json::from_value(json!({
-            "name": "ci", "url": self.ci.url(), "provider": Provider::GithubActions,
-            "audience": AUDIENCE, "allow_private": true,
-        }))
-        .unwrap();
-        Verifier::new(Issuers::new(vec![config]).unwrap()).unwrap()
+        let config = |name: String, ci: &CiIssuer, provider: Provider| -> IssuerConfig {
+            let row = json!({
+                "name": name, "url": ci.url(), "provider": provider,
+                "audience": AUDIENCE, "allow_private": true,
+            });
+            serde_json::from_value(row).unwrap()
+        };
+        let mut configs = vec![config("ci".to_owned(), &self.ci, Provider::GithubActions)];
+        for (number, lab) in self.labs.iter().enumerate() {
+            configs.push(config(format!("lab-{number}"), lab, Provider::GitlabCi));
+        }
+        Verifier::new(Issuers::new(configs).unwrap()).unwrap()
     }
 
     fn core(&self, metrics: &Arc<Metrics>) -> Core {

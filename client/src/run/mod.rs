@@ -118,8 +118,7 @@ async fn work(
         signal = signals.asked_to_end() => return Ok(exit::by_signal(signal as i32)),
     }
     let export = Export::of(&leases, options.output).await?;
-    let mut environment =
-        environment::without_minting(&options.environment, options.pristine, &options.keep_env);
+    let mut environment = environment::without_tokens(&options);
     export.apply(&mut environment);
     environment.set(NESTED_IN, request);
     let (program, arguments) = command(&options.command)?;
@@ -157,8 +156,7 @@ fn wish(options: &RunOptions) -> Result<Wish, Failure> {
     };
     let client = Client::new(broker, authorities.as_deref())
         .map_err(|error| Failure::configuration(error.to_string()))?;
-    let source = TokenSource::find(&options.environment, options.token_file.clone())
-        .map_err(|error| Failure::configuration(format!("{error} ({})", error.code())))?;
+    let source = source(options, &audience)?;
     Ok(Wish {
         client: Arc::new(client),
         life: Arc::new(Life {
@@ -173,6 +171,20 @@ fn wish(options: &RunOptions) -> Result<Wish, Failure> {
         output: options.output,
         patience: options.patience,
     })
+}
+
+/// Where the job's tokens come from.
+fn source(options: &RunOptions, audience: &str) -> Result<TokenSource, Failure> {
+    let environment = &options.environment;
+    match (&options.token_env, &options.token_file) {
+        (Some(_), Some(_)) => {
+            let told = "the token is either in a file or in a variable: name one of them";
+            return Err(Failure::usage(told));
+        }
+        (Some(name), None) => TokenSource::in_variable(environment, name, audience),
+        (None, file) => TokenSource::find(environment, file.clone()),
+    }
+    .map_err(|error| Failure::configuration(format!("{error} ({})", error.code())))
 }
 
 #[cfg(test)]
@@ -211,6 +223,8 @@ mod tests {
         assert_eq!(code(no_ca), exit::CONFIGURATION);
         let empty_ca = |o: &mut RunOptions| o.ca_file = Some("/dev/null".into());
         assert_eq!(code(empty_ca), exit::CONFIGURATION);
+        let two_tokens = |o: &mut RunOptions| o.token_env = Some("ID_TOKEN".to_owned());
+        assert_eq!(code(two_tokens), exit::USAGE);
         let no_token = |o: &mut RunOptions| {
             o.token_file = None;
             o.environment = Environment::default();

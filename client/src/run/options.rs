@@ -99,8 +99,10 @@ pub struct RunOptions {
     /// The audience of CI tokens that come with signs of life; absent means the audience and
     /// `/beat`.
     pub beat_audience: Option<String>,
-    /// A file that holds a CI token; absent means that GitHub's runner is asked.
+    /// A file that holds a CI token; without it and `token_env`, GitHub's runner is asked.
     pub token_file: Option<PathBuf>,
+    /// The variable that holds the job's CI token. The command does not get it.
+    pub token_env: Option<String>,
     /// For what: 1 to 16 scopes.
     pub scopes: Vec<String>,
     /// For how long at a time, in seconds; absent means what the rule says.
@@ -138,6 +140,7 @@ impl RunOptions {
             audience: None,
             beat_audience: None,
             token_file: None,
+            token_env: None,
             scopes,
             ttl_seconds: None,
             reason: None,

@@ -10,6 +10,7 @@
 mod assertions;
 mod beats;
 mod fetching;
+mod gitlab;
 mod hooks;
 mod issuer;
 mod jobs;
