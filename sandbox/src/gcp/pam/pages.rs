@@ -28,7 +28,7 @@ pub(super) fn page(
             .ok_or_else(|| ApiError::bad_field("page_token", "Invalid page token."))?,
     };
     let end = begin.saturating_add(size);
-    let next = (end < all.len()).then(|| json!(format!("after {end}")));
+    let next = (end < all.len()).then(|| json!(format!("after-{end}")));
     let told: Vec<Value> = all.into_iter().skip(begin).take(size).collect();
     Ok(json!({})
         .and(name, schema::listed(told))
@@ -36,5 +36,5 @@ pub(super) fn page(
 }
 
 fn begins(token: &str) -> Option<usize> {
-    token.strip_prefix("after ")?.parse().ok()
+    token.strip_prefix("after-")?.parse().ok()
 }
