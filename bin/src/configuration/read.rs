@@ -134,7 +134,7 @@ fn checked(
         let known = issuers.find(|issuer| issuer.url == webhook.issuer);
         // Events of one forge never have the key of another one's job: better no section than one
         // that ends nothing.
-        if !known.is_some_and(|issuer| issuer.provider == provider) {
+        if known.is_none_or(|issuer| issuer.provider != provider) {
             let wrong = format!(
                 "is `{}`: expected the `url` of one of the `issuers` with `provider = \
                  \"{provider}\"`, whose jobs it tells about",
