@@ -89,12 +89,17 @@ pub(crate) fn read<T: for<'de> Deserialize<'de>>(call: &Call) -> Result<T, Strin
 pub(crate) fn status(cloud: &impl Controlled) -> Value {
     let clock = cloud.clock();
     let mut status = cloud.particulars();
-    status["clock"] = json!({
-        "now": clock.now().to_string(),
-        "offset_seconds": clock.offset_seconds(),
-        "wire_offset_seconds": clock.wire_offset_seconds(),
+    let common = json!({
+        "clock": {
+            "now": clock.now().to_string(),
+            "offset_seconds": clock.offset_seconds(),
+            "wire_offset_seconds": clock.wire_offset_seconds(),
+        },
+        "faults": cloud.faults().armed(),
     });
-    status["faults"] = json!(cloud.faults().armed());
+    if let (Value::Object(status), Value::Object(common)) = (&mut status, common) {
+        status.extend(common);
+    }
     status
 }
 

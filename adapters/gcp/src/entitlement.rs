@@ -119,8 +119,7 @@ impl Entitlement {
 
     /// Whether an account is named among those who may ask.
     pub(crate) fn names(&self, account: &AccountEmail) -> bool {
-        let member = account.member();
-        self.requesters.iter().any(|it| *it == member)
+        self.requesters.contains(&account.member())
     }
 }
 
