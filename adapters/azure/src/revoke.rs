@@ -59,8 +59,9 @@ impl Revoke for AzureAdapter {
         Ok(round.pass(&mut calm))
     }
 
-    async fn sweep(&self, after: Option<String>) -> Result<Page, Fault> {
-        self.look_through(after).await
+    /// All there is is one page, so nothing comes after it.
+    async fn sweep(&self, _after: Option<String>) -> Result<Page, Fault> {
+        self.look_through().await
     }
 }
 

@@ -1,7 +1,7 @@
-//! Looking through a subscription for what bears our stamp, on our slots and on whatever else.
+//! Looking through a subscription for what bears our stamp, on our slots and on whatever else: three
+//! lists, however large the pool is.
 
-use core::ops::Bound;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use jitney_core::adapter::{Page, Stamped, StampedKind};
 use jitney_core::evidence::Held;
@@ -14,35 +14,22 @@ use crate::classify::{Call, fault};
 use crate::standing::{Look, RoleAt, Seen};
 
 impl AzureAdapter {
-    /// What one slot has, the next after `after`; and at last what everybody else has.
-    pub(crate) async fn look_through(&self, after: Option<String>) -> Result<Page, Fault> {
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let mut slots = self.config().slots.range((from, Bound::Unbounded));
-        let Some((name, slot)) = slots.next() else {
-            return self.look_beyond().await;
-        };
-        let seen = self.looking().at(slot.object_id, &BTreeSet::new()).await;
-        let seen = seen.map_err(|error| fault(Call::Reads, "GET what a slot has", &error))?;
-        Ok(Page {
-            found: self.stamped(slot.object_id, &format!("slot `{name}`"), &seen),
-            next: Some(name.clone()),
-        })
-    }
-
-    /// What bears our stamp and is on no slot: slots that were taken out of the configuration, and
-    /// whoever copied one.
-    async fn look_beyond(&self) -> Result<Page, Fault> {
+    /// What everybody has, in one look: slots, also those that were taken out of the configuration,
+    /// and whoever copied a stamp.
+    pub(crate) async fn look_through(&self) -> Result<Page, Fault> {
         let all = self.looking().everywhere().await;
         let all = all.map_err(|error| fault(Call::Reads, "GET what everybody has", &error))?;
-        let slots: BTreeSet<Uuid> = self
-            .config()
-            .slots
-            .values()
-            .map(|it| it.object_id)
+        let slots = &self.config().slots;
+        let names: BTreeMap<Uuid, &String> = slots
+            .iter()
+            .map(|(name, slot)| (slot.object_id, name))
             .collect();
-        let others = all.iter().filter(|(who, _)| !slots.contains(who));
-        let found = others.flat_map(|(who, seen)| {
-            self.stamped(*who, &format!("identity `{who}`, which is no slot"), seen)
+        let found = all.iter().flat_map(|(who, seen)| {
+            let told = match names.get(who) {
+                Some(name) => format!("slot `{name}`"),
+                None => format!("identity `{who}`, which is no slot"),
+            };
+            self.stamped(*who, &told, seen)
         });
         Ok(Page {
             found: found.collect(),
