@@ -1,7 +1,7 @@
 """Judges the sandbox's Azure with Microsoft's own clients, unmodified.
 
-azure-identity logs in, azure-mgmt-authorization makes every call that the sandbox has for it, and
-azure-storage-blob uses what was granted; every answer is read against shapes typed from the OpenAPI
+azure-identity logs in, azure-mgmt-authorization makes every call that the sandbox has for it,
+azure-storage-blob uses what was granted, and azure-keyvault-keys has a key sign; every answer is read against shapes typed from the OpenAPI
 documents (azure_answers.py). Then azure-cli logs in with the same assertion, and Azurite takes a
 storage token.
 
@@ -24,6 +24,7 @@ from azure_client import Azure, Issuer
 from azure_login import Login
 from azure_pim import Pim
 from azure_rbac import Rbac
+from azure_vault import Vault
 from azurite import judge_azurite
 from verdict import Served, Verdict
 
@@ -41,10 +42,12 @@ class Estate:
     TENANT = "99999999-9999-4999-8999-999999999999"
     SUBSCRIPTION = "11111111-1111-4111-8111-111111111111"
     BROKER, SLOT, OTHER = who("b", "broker"), who("a", "slot-1"), who("c", "slot-2")
+    SIGNER = who("d", "signer")
     ACCOUNT = "judgedaccount"
     READER = "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1"
     CONTRIBUTOR = "ba92f5b4-2d11-453d-a403-e96b0029c9fe"
     OWNER = "b7e6dc6d-f1e8-4753-8033-0f276bb0955b"
+    CRYPTO_USER = "12338af0-0e69-4776-bea7-57ae8d297424"
     USER_ACCESS_ADMINISTRATOR = "18d7d88d-d35e-4fb5-a5c3-7773c20a72d9"
 
     @classmethod
@@ -63,15 +66,18 @@ class Estate:
             return {**named, "federated": trusts}
 
         account = {"name": cls.ACCOUNT, "containers": {"releases": {"v1/a.txt": "one"}, "other": {}}}
-        group = {"name": "judged", "accounts": [account]}
+        versions = [{"version": one} for one in ["0" * 32, "0123456789abcdef" * 2]]
+        vault = {"name": "judged", "keys": {"jitney": versions}}
+        group = {"name": "judged", "accounts": [account], "vaults": [vault]}
         subscription = {"id": cls.SUBSCRIPTION, "name": "judged", "groups": [group]}
         broker = {"role": cls.USER_ACCESS_ADMINISTRATOR, "principal": cls.BROKER.object_id}
+        user = {"role": cls.CRYPTO_USER, "principal": cls.SIGNER.object_id}
         strict = {"required": ["MultiFactorAuthentication"]}
         return {
             "tenant_id": cls.TENANT,
             "subscriptions": [subscription],
-            "apps": [app(one) for one in [cls.BROKER, cls.SLOT, cls.OTHER]],
-            "assignments": [{"scope": cls.at(""), **broker}],
+            "apps": [app(one) for one in [cls.BROKER, cls.SLOT, cls.OTHER, cls.SIGNER]],
+            "assignments": [{"scope": cls.at(""), **broker}, {"scope": cls.VAULT, **user}],
             "management_policies": [{"scope": cls.CONTAINER, "role": cls.OWNER, "rules": strict}],
         }
 
@@ -79,6 +85,7 @@ class Estate:
 Estate.STORAGE = Estate.at(
     f"/resourceGroups/judged/providers/Microsoft.Storage/storageAccounts/{Estate.ACCOUNT}"
 )
+Estate.VAULT = Estate.at("/resourceGroups/judged/providers/Microsoft.KeyVault/vaults/judged")
 Estate.CONTAINER = f"{Estate.STORAGE}/blobServices/default/containers/releases"
 
 # Answered to everybody who has a token; nothing to refuse.
@@ -98,6 +105,7 @@ OPERATIONS = {
     *("RoleManagementPolicies_Get", "RoleManagementPolicies_ListForScope", "RoleManagementPolicies_Update"),
     *("RoleManagementPolicyAssignments_Get", "RoleManagementPolicyAssignments_ListForScope"),
     *("PutBlob", "GetBlob", "GetBlobProperties", "DeleteBlob", "ListBlobs", "ListContainers"),
+    *("GetKey", "Sign"),
 }
 
 
@@ -182,6 +190,7 @@ def main():
             Login(azure, Estate.SLOT).judge()
             Rbac(azure, Estate).judge()
             Blob(azure, Estate).judge()
+            Vault(azure, Estate).judge()
             if asked.az:
                 Cli(azure, Estate, asked.az, folder).judge()
             if asked.azurite:

@@ -128,6 +128,10 @@ def judge_aws(verdict, module, sources):
     verdict.holds("aws: inline policies are the broker's", not exclusive)
 
 
+def text_of_ours(sources, room):
+    return (sources / f"adapters/azure/src/{room}.rs").read_text()
+
+
 def judge_azure(verdict, module, sources):
     text = (sources / "identity/src/assertions.rs").read_text()
     subjects = {
@@ -140,8 +144,12 @@ def judge_azure(verdict, module, sources):
         trust = resources[f"{kind}.{name}"]
         verdict.equal(f"azure: the {name} is known by its subject", trust["subject"], subject)
         verdict.equal("azure: by our issuer", trust["issuer"], "${var.issuer_url}")
-        audiences = ["api://AzureADTokenExchange"]
+        audiences = ["${local.exchange_audiences[var.environment]}"]
         verdict.equal("azure: for Entra alone", trust["audiences"], audiences)
+    theirs = set(re.findall(r'= "(api://\w+)"', module.text))
+    ours = {declared(text_of_ours(sources, "assertion"), "AUDIENCE")}
+    ours |= set(re.findall(r'=> "(api://\w+)"', text_of_ours(sources, "environment")))
+    verdict.equal("azure: in each cloud that we know", theirs, ours)
     ways = {name for name in resources if re.search("password|certificate|federated", name)}
     verdict.equal("azure: there is no other way in", ways, {f"{kind}.slot", f"{kind}.broker"})
     slots = re.findall(r'format\("([^"]*)"', module.text)
@@ -224,16 +232,22 @@ def judge_google(verdict, module, sources):
         for name, body in resources.items()
         if name.startswith("google_project_iam_custom_role.")
     }
-    of_accounts = {f"iam.serviceAccounts.{verb}" for verb in ("get", "enable", "disable", "update")}
-    verdict.equal("google: the broker keeps accounts", permissions["keeper"], of_accounts)
+    for name, verb in (("lender", "enable"), ("taker", "disable")):
+        of_accounts = {f"iam.serviceAccounts.{it}" for it in ("get", verb, "update")}
+        verdict.equal(f"google: the {name} does its half", permissions[name], of_accounts)
+    for name, who in (("lender", "var.broker"), ("minter", "var.broker"), ("taker", "local.revoker")):
+        member = resources[f"google_service_account_iam_member.{name}"]["member"]
+        verdict.equal(f"google: and who the {name} is", member, "${%s}" % who)
     minted = {"iam.serviceAccounts.getAccessToken"}
     verdict.equal("google: it mints tokens", permissions["minter"], minted)
     writes = {"resourcemanager.projects.setIamPolicy", "storage.buckets.setIamPolicy"}
     verdict.equal("google: it writes policies", permissions["binder"], writes)
+    deletes = {"storage.objects.delete"}
+    verdict.equal("google: what deletes does nothing else", permissions["object_deleter"], deletes)
     for name in itertools.chain.from_iterable(permissions.values()):
         never = [word for word in NEVER_ON_GOOGLE if word in name]
         verdict.equal(f"google: `{name}` makes nothing that outlives a lease", never, [])
-    for name in ("keeper", "minter"):
+    for name in ("lender", "minter", "taker"):
         bound = resources[f"google_service_account_iam_member.{name}"]["for_each"]
         verdict.equal("google: on each account", bound, "${google_service_account.slot}")
     roles = [body.get("role", "") for body in resources.values()]

@@ -116,6 +116,10 @@ class Grants:
         self.verdict.equal(
             "another is denied", approver.deny_grant(request=deny, retry=None).state, State.DENIED
         )
+        pages = pam.ListGrantsRequest(parent=APPROVED, page_size=1)
+        listed = self.client(BROKER).list_grants(request=pages, retry=None)
+        names = {known.name for known in listed}
+        self.verdict.equal("a list goes on page by page", names, {grant.name, other.name})
         self.verdict.refused(
             "denying twice",
             exceptions.BadRequest,

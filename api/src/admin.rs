@@ -9,6 +9,8 @@
 //! | `GET /v1/orders`, `/v1/orders/{id}` | | 200 [`OrderView`]s, or one |
 //! | `POST /v1/recover` | [`RecoverBody`] | 202 [`RecoverView`], or 200 when it was only tried |
 //! | `POST /v1/sweeps` | [`SweepBody`] | 200 [`SweepView`] |
+//! | `POST /v1/rehearsals` | [`RehearsalBody`] | 201 [`RehearsalView`] |
+//! | `GET /v1/rehearsals/{id}`, `POST …/stop` | | 200 [`RehearsalView`] |
 
 use std::collections::BTreeMap;
 
@@ -96,14 +98,23 @@ pub struct OrderView {
     pub ended: u32,
     /// When the last one was durably ending; absent while it goes on.
     pub done_at: Option<String>,
-    /// How many are not over yet in their cloud. Told of one order, not in a list.
+    /// How many open leases it has yet to end. Told of one order, not in a list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to_end: Option<u32>,
+    /// How many are ending and not over yet in their cloud.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoking: Option<u32>,
+    /// How many of those it ended are over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub over: Option<u32>,
+    /// How many became over in a minute, since the order was given; while some are left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub over_per_minute: Option<u64>,
     /// The last moment at which one of those may still work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exposed_until: Option<String>,
-    /// When all will be over if it goes on as it went, in seconds from now; absent when that
-    /// cannot be told.
+    /// When all will be over if it goes on at that rate, in seconds from now; absent while nothing
+    /// is over yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta_seconds: Option<u64>,
 }
@@ -115,6 +126,9 @@ pub struct RecoverBody {
     /// Only say what it would cut.
     #[serde(default)]
     pub dry_run: bool,
+    /// The ledger was restored, although no cloud may tell.
+    #[serde(default)]
+    pub restored: bool,
     /// Who and why.
     pub signed: Signature,
 }
@@ -171,6 +185,66 @@ pub struct StrayView {
     pub native: String,
     /// Whether it is now held, and so ended.
     pub ended: bool,
+}
+
+/// Takes a lease to rehearse with, and measures it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RehearsalBody {
+    /// The target.
+    pub target: String,
+    /// What to ask for; absent means the first thing there that can be read.
+    #[serde(default)]
+    pub scope: Option<String>,
+    /// Who and why.
+    pub signed: Signature,
+}
+
+/// A rehearsal and what it has shown so far. Times after the end count from the moment at which the
+/// lease was durably ending.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RehearsalView {
+    /// Its lease, by which it is asked after.
+    pub id: String,
+    /// What was asked for.
+    pub scope: String,
+    /// Where.
+    pub target: String,
+    /// In which cloud.
+    pub cloud: String,
+    /// `coming-into-force`, `ending` or `over`.
+    pub stage: String,
+    /// Whether the end severs or lapses, and within which time.
+    pub recall: crate::RecallView,
+    /// The settle time that is configured, in seconds.
+    pub settle_seconds: u64,
+    /// How soon a grant is in force by the provider's word, in seconds.
+    pub in_force_within_seconds: u64,
+    /// The provider's word.
+    pub in_force_says: String,
+    /// From asking to having the credential.
+    pub granted_after_milliseconds: u64,
+    /// From having it to the first time that the cloud accepted it.
+    pub accepted_after_milliseconds: Option<u64>,
+    /// From the end to reading back what ends the grant.
+    pub removed_after_milliseconds: Option<u64>,
+    /// From the end to the last time that the cloud accepted it all the same.
+    pub last_accepted_after_milliseconds: Option<u64>,
+    /// From the end to the first refusal that stayed one.
+    pub refused_after_milliseconds: Option<u64>,
+    /// From the end to the evidence.
+    pub evident_after_milliseconds: Option<u64>,
+    /// The evidence.
+    pub evidence: Option<String>,
+    /// The latest look that came to nothing, and why.
+    pub unknown: Option<String>,
+    /// `kept`, `broken` or `cannot-tell`; absent until it is over.
+    pub conclusion: Option<String>,
+    /// Why.
+    #[serde(default)]
+    pub because: Vec<String>,
+    /// The settle time that the measurement supports. A person sets it.
+    pub proposed_settle_seconds: Option<u32>,
 }
 
 /// How a broker and its leases are.

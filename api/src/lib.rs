@@ -9,6 +9,7 @@
 //! | `GET /v1/leases/{id}` | proof | 200 [`LeaseView`] |
 //! | `POST /v1/leases/{id}/heartbeat` | proof, and a beat token where there is a fresh one | 200 [`HeartbeatView`] |
 //! | `POST /v1/leases/{id}/renew` | proof, and a beat token where there is a fresh one | 200 [`RenewalView`] |
+//! | `POST /v1/leases/{id}/probe` | proof, and the credential | 200 [`ProbeView`] |
 //! | `POST /v1/leases/{id}/release` | proof, or CI token | 202 [`LeaseView`] |
 //! | `POST /v1/webhooks/github`, `…/gitlab` | the hook's secret | 202 [`JobEndedView`], or 204 |
 //! | `GET /healthz`, `GET /readyz` | nothing | 200, or 503 |
@@ -28,6 +29,7 @@ pub mod admin;
 mod credential;
 mod lease;
 pub mod paths;
+mod probe;
 mod problem;
 mod request;
 
@@ -37,6 +39,7 @@ pub use credential::{
 pub use lease::{
     HeartbeatView, JobEndedView, LeaseState, LeaseView, RecallKind, RecallView, RenewalView,
 };
+pub use probe::{ProbeAnswer, ProbeBody, ProbeView};
 pub use problem::{PROBLEM_MEDIA_TYPE, Problem, ProblemCode};
 pub use request::{
     BadBody, DecisionView, REASON_BYTES_MAX, RequestBody, RequestOutcome, RequestState,

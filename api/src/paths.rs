@@ -12,6 +12,8 @@ pub const LEASE: &str = "/v1/leases/{id}";
 pub const LEASE_HEARTBEAT: &str = "/v1/leases/{id}/heartbeat";
 /// `POST`: prolongs a lease and mints again.
 pub const LEASE_RENEW: &str = "/v1/leases/{id}/renew";
+/// `POST`: shows a lease's credential to its cloud, to learn whether it is accepted.
+pub const LEASE_PROBE: &str = "/v1/leases/{id}/probe";
 /// `POST`: gives a lease back.
 pub const LEASE_RELEASE: &str = "/v1/leases/{id}/release";
 /// `POST`: GitHub says that a job is over.
@@ -41,6 +43,13 @@ pub mod admin {
     pub const RECOVER: &str = "/v1/recover";
     /// `POST`: looks through a target for what belongs to nothing.
     pub const SWEEPS: &str = "/v1/sweeps";
+    /// `POST`: begins a rehearsal.
+    pub const REHEARSALS: &str = "/v1/rehearsals";
+    /// `GET`: a rehearsal and what it has shown. Whoever rehearses asks again and again: without
+    /// that the lease falls silent.
+    pub const REHEARSAL: &str = "/v1/rehearsals/{id}";
+    /// `POST`: ends a rehearsal and its lease.
+    pub const REHEARSAL_STOP: &str = "/v1/rehearsals/{id}/stop";
     /// `POST`: declares a lease over without evidence.
     pub const WRITE_OFF: &str = "/v1/leases/{id}/write-off";
 }

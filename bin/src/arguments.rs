@@ -45,7 +45,7 @@ pub enum Command {
     /// Say how the running broker and its leases are.
     Status(Status),
     /// Look at everything that can be set up wrongly, and say what to change.
-    Doctor(ConfigurationFile),
+    Doctor(Doctor),
     /// Verify or export the audit log.
     #[command(subcommand)]
     Audit(Audit),
@@ -75,6 +75,25 @@ pub struct ConfigurationFile {
         default_value = "jitney.toml"
     )]
     pub config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct Doctor {
+    #[command(flatten)]
+    pub configuration: ConfigurationFile,
+    /// Take a real lease in this target through the running broker, end it, and measure how long
+    /// the cloud takes. Nobody is given the lease, and nothing else is looked at.
+    #[arg(long, value_name = "TARGET")]
+    pub rehearse: Option<String>,
+    /// What to rehearse with; otherwise the first thing in the target that can be read.
+    #[arg(long, value_name = "SCOPE", requires = "rehearse")]
+    pub scope: Option<String>,
+    /// Who rehearses; otherwise the name of the user this command runs as. Stands in the audit log.
+    #[arg(long, value_name = "NAME", requires = "rehearse")]
+    pub person: Option<String>,
+    /// How the measurement looks.
+    #[arg(long, value_enum, default_value_t, requires = "rehearse")]
+    pub format: Format,
 }
 
 #[derive(Debug, Args)]
@@ -144,15 +163,29 @@ pub struct Run {
     /// The audience of CI tokens that show the job alive, when it is not the audience and `/beat`.
     #[arg(long, value_name = "AUDIENCE", env = "JITNEY_BEAT_AUDIENCE")]
     pub beat_audience: Option<String>,
-    /// A file with a CI token; otherwise GitHub's runner is asked.
+    /// A file with a CI token; without it and `--token-env`, GitHub's runner is asked.
     #[arg(long, value_name = "FILE", env = "JITNEY_TOKEN_FILE")]
     pub token_file: Option<PathBuf>,
+    /// The variable with the job's CI token, which GitLab's `id_tokens` names. The command does not
+    /// get it.
+    #[arg(long, value_name = "NAME", env = "JITNEY_TOKEN_ENV")]
+    pub token_env: Option<String>,
     /// Certificates of the broker's own authority, PEM.
     #[arg(long, value_name = "FILE", env = "JITNEY_CA_FILE")]
     pub ca_file: Option<PathBuf>,
     /// How long to try to get the lease.
     #[arg(long, value_name = "TIME", value_parser = seconds)]
     pub patience: Option<u32>,
+    /// Start the command only once the cloud accepts its credential, and give up after this time:
+    /// `120`, `2m`. Without a time, after what the cloud's provider says that it may take.
+    #[arg(
+        long,
+        value_name = "TIME",
+        value_parser = seconds,
+        num_args = 0..=1,
+        require_equals = true
+    )]
+    pub wait_effective: Option<Option<u32>>,
     /// What to do when the broker or the lease is lost.
     #[arg(long, value_enum, default_value_t)]
     pub on_lost: OnLost,
@@ -343,6 +376,9 @@ pub struct Recover {
     /// Only say what it would cut.
     #[arg(long)]
     pub dry_run: bool,
+    /// The ledger was restored, although no cloud may bear a later stamp.
+    #[arg(long)]
+    pub restored: bool,
     #[command(flatten)]
     pub signed: Signed,
 }

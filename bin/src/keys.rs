@@ -8,14 +8,16 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use jitney_azure::VaultKey;
 use jitney_core::audit::{SEED_LENGTH, SigningKey};
 use jitney_core::handle::StampKey;
 use jitney_core::id::InstallationName;
-use jitney_identity::assertions::{AssertionIssuer, AssertionKey};
+use jitney_identity::assertions::{AssertionIssuer, AssertionKey, IssuerKey};
 use zeroize::Zeroizing;
 
 use crate::configuration::{Configuration, IssuerSection, KeysSection};
 use crate::failure::Failure;
+use crate::signing::InVault;
 
 /// Permission bits of everybody but the owner.
 const OTHERS: u32 = 0o077;
@@ -60,8 +62,9 @@ fn audit_key_name(installation: &InstallationName) -> String {
 pub fn make_missing(configuration: &Configuration) -> Result<Vec<PathBuf>, Failure> {
     let mut made = make_missing_seeds(&configuration.keys)?;
     if let Some(issuer) = &configuration.issuer {
-        // Not those of before: a key that is missing there was lost, and another one is no help.
-        for file in core::iter::once(&issuer.key_file).chain(&issuer.next_key_file) {
+        // Not those of before: a key that is missing there was lost, and another one is no help. Nor
+        // those in a vault: whoever may make keys there may also replace them.
+        for file in issuer.key_file.iter().chain(&issuer.next_key_file) {
             let pem = || AssertionKey::generate_pem().map_err(Failure::internal);
             if make(file, pem)? {
                 made.push(file.clone());
@@ -112,20 +115,50 @@ fn make(
     Ok(true)
 }
 
-/// The broker as an issuer, with its keys.
+/// The broker as an issuer, with its keys. Makes no call to a vault.
 pub fn issuer(section: &IssuerSection) -> Result<AssertionIssuer, Failure> {
     let read = |file: &PathBuf| {
-        AssertionKey::from_pem(&secret_file(file)?).map_err(|error| {
+        let key = AssertionKey::from_pem(&secret_file(file)?).map_err(|error| {
             let told = format!("the key file `{}` cannot be used: {error}", file.display());
             Failure::configuration("key_file_bad", told)
-        })
+        })?;
+        Ok(IssuerKey::from(key))
     };
-    let signing = read(&section.key_file)?;
-    let others = section.key_files().skip(1).map(read);
-    let others = others.collect::<Result<_, _>>()?;
-    AssertionIssuer::new(&section.url, signing, others).map_err(|error| {
+    let mut keys = section
+        .key_file
+        .iter()
+        .map(read)
+        .collect::<Result<Vec<_>, _>>()?;
+    let in_vault = vault_keys(section)?.into_iter();
+    // The one that signs is first, wherever it lies.
+    keys.extend(in_vault.map(|key| IssuerKey::Kept(Box::new(InVault(key)))));
+    let others = section.key_files().skip(section.key_file.iter().count());
+    for file in others {
+        keys.push(read(file)?);
+    }
+    let mut keys = keys.into_iter();
+    let Some(signing) = keys.next() else {
+        return Err(Failure::configuration(
+            "no_own_issuer",
+            "`issuer` has no key",
+        ));
+    };
+    AssertionIssuer::new(&section.url, signing, keys.collect()).map_err(|error| {
         let told = format!("`issuer`: {error}");
         Failure::configuration("bad_own_issuer", told)
+    })
+}
+
+/// The issuer's keys in a vault, the one that signs first if it is there.
+pub fn vault_keys(section: &IssuerSection) -> Result<Vec<VaultKey>, Failure> {
+    let Some(vault) = &section.key_vault else {
+        return Ok(Vec::new());
+    };
+    let others = vault.next_key.iter().chain(&vault.previous_keys);
+    let keys = vault.key.iter().chain(others).map(|id| vault.key(id));
+    keys.collect::<Result<_, _>>().map_err(|error| {
+        let told = format!("`issuer.key_vault`: {error}");
+        Failure::configuration("key_vault_unconnected", told)
     })
 }
 
@@ -268,9 +301,10 @@ mod tests {
         let file = |name: &str| folder.0.path().join(name);
         let section = IssuerSection {
             url: "https://jitney.acme.example".to_owned(),
-            key_file: file("issuer.pem"),
+            key_file: Some(file("issuer.pem")),
             next_key_file: Some(file("next.pem")),
             previous_key_files: vec![file("previous.pem")],
+            key_vault: None,
         };
         for file in section.key_files() {
             let pem = || Ok(AssertionKey::generate_pem().unwrap());
@@ -280,17 +314,17 @@ mod tests {
         section
     }
 
-    #[test]
-    fn an_issuers_keys_are_all_published_and_the_current_one_signs() {
+    #[tokio::test]
+    async fn an_issuers_keys_are_all_published_and_the_current_one_signs() {
         let folder = Folder::new();
         let mut section = issuer_in(&folder);
         let published = issuer(&section).unwrap();
-        let published = published.key_set();
+        let published = published.key_set().await.unwrap();
         for file in section.key_files() {
             let key = AssertionKey::from_pem(&fs::read(file).unwrap()).unwrap();
             assert!(published.contains(key.kid()), "{}", file.display());
         }
-        section.previous_key_files = vec![section.key_file.clone()];
+        section.previous_key_files = section.key_file.clone().into_iter().collect();
         assert_eq!(issuer(&section).unwrap_err().code, "bad_own_issuer");
         section.previous_key_files = Vec::new();
         section.url = "http://jitney.acme.example".to_owned();

@@ -12,9 +12,9 @@ use jitney_core::catalogue::{Catalogue, Inventory};
 use jitney_core::id::TargetName;
 use jitney_core::ledger::Ledger;
 use jitney_core::pulse::Pulse;
-use jitney_core::reconcile::Lanes;
-use jitney_core::usecase::{Core, Slots};
-use jitney_gcp::{GcpAdapter, GcpTarget, Identity};
+use jitney_core::reconcile::{Lanes, Untold};
+use jitney_core::usecase::{Core, LookedBack, Slots};
+use jitney_gcp::{GcpAdapter, GcpTarget};
 use jitney_identity::assertions::AssertionIssuer;
 use jitney_identity::hooks::{GithubHook, GitlabHook, WeakSecret};
 use jitney_identity::{Issuers, Verifier};
@@ -43,13 +43,17 @@ pub async fn wire_as(
     configuration: &Configuration,
     identities: impl Fn(&AwsTarget) -> Result<Identities, Failure>,
 ) -> Result<BrokerOptions, Failure> {
+    let own_issuer = own_issuer(configuration)?;
     let mut adapters = BTreeMap::<TargetName, Arc<dyn Adapter>>::new();
     for (name, target) in &configuration.targets {
         let adapter: Arc<dyn Adapter> = match target {
             CloudTarget::Aws(account) => {
                 Arc::new(aws(configuration, name, account, &identities(account)?)?)
             }
-            CloudTarget::Azure(subscription) => Arc::new(azure(configuration, name, subscription)?),
+            CloudTarget::Azure(subscription) => {
+                let identities = azure_identities(own_issuer.as_ref(), name, subscription)?;
+                Arc::new(azure(configuration, name, subscription, identities)?)
+            }
             CloudTarget::Gcp(project) => Arc::new(gcp(configuration, name, project)?),
         };
         adapters.insert(name.clone(), adapter);
@@ -72,6 +76,8 @@ pub async fn wire_as(
         // A hand is a process: the next one must not be taken for it.
         lanes: Lanes::of(uuid::Uuid::now_v7().to_string()),
         slots: Slots::default(),
+        looked_back: LookedBack::default(),
+        untold: Untold::default(),
     };
     let broker = &configuration.broker;
     Ok(BrokerOptions {
@@ -81,7 +87,7 @@ pub async fn wire_as(
         listen: broker.listen,
         tls: broker.tls.as_ref().map(tls).transpose()?,
         public_url: broker.public_url.as_deref().map(public_url).transpose()?,
-        issuer: own_issuer(configuration)?,
+        issuer: own_issuer,
         hooks: hooks(&configuration.webhooks)?,
         metrics,
         alarms: alarms(&configuration.alarms)?,
@@ -113,8 +119,8 @@ fn azure(
     configuration: &Configuration,
     name: &TargetName,
     subscription: &AzureTarget,
+    identities: jitney_azure::Identities,
 ) -> Result<AzureAdapter, Failure> {
-    let identities = azure_identities(configuration, name, subscription)?;
     let (installation, clock) = (configuration.installation.clone(), Arc::new(SystemClock));
     AzureAdapter::new(
         name.clone(),
@@ -128,11 +134,11 @@ fn azure(
 
 /// With whose credentials Azure is called, and who speaks for the slots there.
 pub fn azure_identities(
-    configuration: &Configuration,
+    own_issuer: Option<&Arc<AssertionIssuer>>,
     name: &TargetName,
     subscription: &AzureTarget,
 ) -> Result<jitney_azure::Identities, Failure> {
-    let issuer = own_issuer(configuration)?.ok_or_else(|| {
+    let issuer = own_issuer.cloned().ok_or_else(|| {
         let told = format!("target `{name}` is on Azure and needs `[issuer]`");
         Failure::configuration("no_own_issuer", told)
     })?;
@@ -149,7 +155,7 @@ pub fn gcp(
     name: &TargetName,
     project: &GcpTarget,
 ) -> Result<GcpAdapter, Failure> {
-    let identity = Identity::of(project).map_err(|error| {
+    let identities = jitney_gcp::Identities::of(project).map_err(|error| {
         let told = format!("`targets.{name}.credentials`: {error}");
         Failure::configuration("no_identity", told)
     })?;
@@ -157,7 +163,7 @@ pub fn gcp(
     let resources = configuration.resources.values();
     let here = resources.filter(|resource| resource.target == *name);
     let (project, clock) = (project.clone(), Arc::new(SystemClock));
-    GcpAdapter::new(name.clone(), project, installation, identity, clock, here)
+    GcpAdapter::new(name.clone(), project, installation, identities, clock, here)
         .map_err(|error| Failure::unreachable("no_https", error))
 }
 
@@ -229,7 +235,7 @@ fn tls(section: &TlsSection) -> Result<Tls, Failure> {
 }
 
 /// The broker as an issuer, if it is one.
-fn own_issuer(configuration: &Configuration) -> Result<Option<Arc<AssertionIssuer>>, Failure> {
+pub fn own_issuer(configuration: &Configuration) -> Result<Option<Arc<AssertionIssuer>>, Failure> {
     let issuer = configuration.issuer.as_ref().map(keys::issuer);
     Ok(issuer.transpose()?.map(Arc::new))
 }

@@ -1,6 +1,11 @@
 //! Operators at a running broker: the real binary talks to the real binary through its socket.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -141,6 +146,83 @@ fn a_well_set_up_broker_is_called_so_and_operated_through_its_socket() {
     assert_eq!(gone.status.code(), Some(69));
     let told = String::from_utf8_lossy(&gone.stderr);
     assert!(told.contains("no broker answers at the socket"), "{told}");
+}
+
+#[test]
+fn a_rehearsal_measures_a_real_lease_and_leaves_none() {
+    let dev = Dev::start();
+    let args = ["doctor", "--rehearse", "acme-prod", "--person", "ada"];
+    let told = dev.told(&args);
+    for part in [
+        "granted to accepted",
+        "KEPT",
+        "How soon is a Deny in force?",
+        "settle_seconds",
+    ] {
+        assert!(told.contains(part), "`{part}` is not in\n{told}");
+    }
+    let json = dev.told(&[
+        "doctor",
+        "--rehearse",
+        "acme-prod",
+        "--format",
+        "json",
+        "--scope",
+        "object-storage:write@artifacts-prod/releases/",
+    ]);
+    let view: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(view["conclusion"], "kept", "{view}");
+    assert!(view["refused_after_milliseconds"].is_u64(), "{view}");
+    let leases = dev.told(&["lease", "list", "--all", "--format", "json"]);
+    let leases: serde_json::Value = serde_json::from_str(&leases).unwrap();
+    let leases = leases.as_array().unwrap();
+    assert_eq!(leases.len(), 2);
+    assert!(
+        leases.iter().all(|lease| lease["state"] == "ended"),
+        "{leases:?}"
+    );
+    // What has no harmless call is neither kept nor broken.
+    let deleting = "object-storage:delete@artifacts-prod";
+    let output = dev.operate(&["doctor", "--rehearse", "acme-prod", "--scope", deleting]);
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(told.contains("CANNOT TELL"), "{told}");
+    let unknown = dev.operate(&["doctor", "--rehearse", "nowhere"]);
+    assert_ne!(unknown.status.code(), Some(0));
+}
+
+#[test]
+fn an_interrupted_rehearsal_leaves_nothing() {
+    let dev = Dev::start();
+    let config = dev.path("jitney.toml");
+    let mut command = jitney(&["doctor", "--rehearse", "acme-prod", "--config"]);
+    let mut child = command
+        .arg(config)
+        .envs(IDENTITY)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("rehearsing with") {
+        line.clear();
+        assert_ne!(log.read_line(&mut line).unwrap(), 0, "it did not begin");
+    }
+    let interrupted = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    assert!(interrupted.unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    for _ in 0..100 {
+        let leases = dev.told(&["lease", "list", "--all", "--format", "json"]);
+        let leases: serde_json::Value = serde_json::from_str(&leases).unwrap();
+        if leases[0]["state"] == "ended" {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    panic!("the lease is still there");
 }
 
 #[test]

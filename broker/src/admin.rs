@@ -3,6 +3,7 @@
 //! person that they give. Both are written into the audit log.
 
 mod orders;
+pub(crate) mod rehearsals;
 pub(crate) mod socket;
 mod status;
 
@@ -44,6 +45,9 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .route(admin::ORDER, get(orders::show))
         .route(admin::RECOVER, post(recover))
         .route(admin::SWEEPS, post(sweep))
+        .route(admin::REHEARSALS, post(rehearsals::begin))
+        .route(admin::REHEARSAL, get(rehearsals::show))
+        .route(admin::REHEARSAL_STOP, post(rehearsals::stop))
         .fallback(edge::no_such_path)
         .method_not_allowed_fallback(edge::no_such_method)
         .with_state(service)
@@ -75,7 +79,11 @@ async fn recover(
     ConnectInfo(peer): ConnectInfo<Peer>,
     call: Request,
 ) -> Result<Response, Declined> {
-    let RecoverBody { dry_run, signed } = asked(call).await?;
+    let RecoverBody {
+        dry_run,
+        restored,
+        signed,
+    } = asked(call).await?;
     let signed = peer.signs(signed)?;
     let core = Arc::clone(&service.core);
     let found = if dry_run {
@@ -86,7 +94,12 @@ async fn recover(
             why = signed.reason,
             "a recovery is ordered"
         );
-        let recovering = async move { core.recover(&signed).await };
+        let recovering = async move {
+            if restored {
+                core.declare_restored(&signed).await?;
+            }
+            core.recover(&signed).await
+        };
         let found = under_way(&service.crew, recovering)
             .await?
             .map_err(in_full)?;

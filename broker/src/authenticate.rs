@@ -11,7 +11,7 @@ use jitney_core::books::{FoundLease, FoundRequest};
 use jitney_core::id::{LeaseId, RequestId};
 use jitney_core::principal::Principal;
 use jitney_core::refusal::Refusal;
-use jitney_core::usecase::Proof;
+use jitney_core::usecase::{Proof, ShownProof};
 use jitney_identity::dpop::{self, DpopProof, Expected};
 use jitney_identity::{ProvedLife, Verified};
 
@@ -35,6 +35,12 @@ struct Shown<'a> {
 pub(crate) struct Holder {
     pub(crate) key: DpopProof,
     life: Option<ProvedLife>,
+}
+
+/// What shows that a lease is the caller's, and that it was shown.
+pub(crate) struct Held {
+    pub(crate) proof: Proof,
+    pub(crate) shown: ShownProof,
 }
 
 impl Holder {
@@ -110,13 +116,13 @@ impl Service {
         Ok(Holder { key, life })
     }
 
-    /// The holder's lease. Whatever life their token proved must be that of the lease's own job,
-    /// and counts from now on.
+    /// The holder's lease, and the proof that shows it to be theirs. Whatever life their token
+    /// proved must be that of the lease's own job, and counts from now on.
     pub(crate) async fn held(
         &self,
         parts: &Parts,
         id: LeaseId,
-    ) -> Result<(FoundLease, Proof), Declined> {
+    ) -> Result<(FoundLease, Held), Declined> {
         let holder = self.holder(parts).await?;
         let proof = holder.proof();
         let lease = self.core.lease(id, &proof).await?;
@@ -127,7 +133,11 @@ impl Service {
         if let Some(life) = holder.life {
             self.core.prove_life(id, &life.job, life.minted_at).await?;
         }
-        Ok((lease, proof))
+        let shown = ShownProof {
+            once: holder.key.once,
+            remember_until: holder.key.remember_until,
+        };
+        Ok((lease, Held { proof, shown }))
     }
 
     fn shown<'a>(&self, parts: &'a Parts) -> Result<Shown<'a>, Declined> {

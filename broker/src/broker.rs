@@ -22,6 +22,7 @@ use crate::crew::Crew;
 use crate::driver::Driver;
 use crate::hooks::{Ears, Hooks};
 use crate::listener::{CannotStart, Door, MetricsDoor, Tls};
+use crate::looking_back::look_back;
 use crate::metrics::Metrics;
 use crate::router::{metrics_router, router};
 use crate::service::{CALLS_MAX, Service};
@@ -29,8 +30,6 @@ use crate::watch::watch;
 
 /// How often the audit log is sealed while it grows.
 const SEAL_EVERY: Duration = Duration::from_secs(5);
-/// How soon a target is looked through again that could not be.
-const LOOK_BACK_EVERY: Duration = Duration::from_secs(60);
 /// How long calls under way may take once the broker is about to stop.
 const CALLS_END_WITHIN: Duration = Duration::from_secs(10);
 /// How long use cases and drives under way may take after that. Longer than a cloud is waited
@@ -104,10 +103,11 @@ impl Broker {
             alarms: options.alarms,
             audit_key: options.audit_key,
             room: Semaphore::new(CALLS_MAX),
+            rehearsals: admin::rehearsals::Rehearsals::default(),
             closing: watch::Sender::new(false),
         });
         let handle = Handle::new();
-        let own_issuer = options.issuer.as_deref();
+        let own_issuer = options.issuer.as_ref();
         let api = router(Arc::clone(&service), shows_metrics, own_issuer);
         let server = tokio::spawn(serve(door, api, handle.clone()));
         // Told to stop before it waits to be told, it would not hear.
@@ -135,10 +135,11 @@ fn beside(
     metrics_door: Option<MetricsDoor>,
     admin_door: Option<AdminDoor>,
 ) -> Vec<JoinHandle<()>> {
-    let mut tasks = vec![
-        tokio::spawn(watch(Arc::clone(service))),
-        tokio::spawn(look_back(Arc::clone(service))),
-    ];
+    let mut tasks = vec![tokio::spawn(watch(Arc::clone(service)))];
+    // Each by itself: a cloud that is away keeps only its own targets shut.
+    for target in service.core.adapters.keys() {
+        tasks.push(tokio::spawn(look_back(Arc::clone(service), target.clone())));
+    }
     if let Some(door) = metrics_door {
         let metrics = metrics_router(Arc::clone(service));
         tasks.push(tokio::spawn(door.serve(metrics)));
@@ -160,23 +161,6 @@ async fn seal_always(service: Arc<Service>) {
     loop {
         tokio::time::sleep(SEAL_EVERY).await;
         service.seal().await;
-    }
-}
-
-/// Looks once through every target for traces of a later ledger: one that was restored would
-/// never come upon them by itself.
-async fn look_back(service: Arc<Service>) {
-    loop {
-        let unseen = service.core.look_back().await;
-        if unseen.is_empty() {
-            return;
-        }
-        for (target, refusal) in unseen {
-            tracing::warn!(%target, code = refusal.code, why = %refusal.logged,
-                "the target was not looked through: a ledger that went back in time is noticed \
-                 later there");
-        }
-        tokio::time::sleep(LOOK_BACK_EVERY).await;
     }
 }
 

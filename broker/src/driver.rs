@@ -187,7 +187,7 @@ impl Driver {
             if let Err(stumble) = core.obey().await {
                 tracing::error!(%stumble, "orders are not carried out to their end; they stand");
             }
-            if let Err(stumble) = core.share_beats(now).await {
+            if let Err(stumble) = core.share_beats().await {
                 tracing::warn!(%stumble, "other brokers do not hear of signs of life until the next look");
             }
             if let Err(stumble) = core.close_due_requests(now, LOOK_AT_MAX).await {

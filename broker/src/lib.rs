@@ -27,6 +27,7 @@ mod hooks;
 mod issuer;
 mod leases;
 mod listener;
+mod looking_back;
 pub mod metrics;
 mod probes;
 mod problem;

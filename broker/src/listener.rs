@@ -329,6 +329,36 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_connection_too_many_is_turned_away_before_its_handshake() {
+        drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+        let key = rcgen::KeyPair::generate().unwrap();
+        let own = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        let tls = Tls {
+            certificates_pem: own.self_signed(&key).unwrap().pem().into_bytes(),
+            key_pem: Zeroizing::new(key.serialize_pem().into_bytes()),
+        };
+        let mut door = Door::open("127.0.0.1:0".parse().unwrap(), Some(tls))
+            .await
+            .unwrap();
+        door.connections_max = 2;
+        let (address, handle) = (door.address, Handle::new());
+        let serving = tokio::spawn(door.serve(Router::new(), handle.clone()));
+        let connect = || async { TcpStream::connect(address).await.unwrap() };
+        let inside = (connect().await, connect().await);
+        while handle.connection_count() < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let mut one_too_many = connect().await;
+        let mut byte = [0];
+        let closed = one_too_many.read(&mut byte);
+        // One inside has twice as long for its handshake.
+        let closed = tokio::time::timeout(HEAD_WITHIN / 2, closed).await;
+        assert!(matches!(closed, Ok(Ok(0) | Err(_))), "{closed:?}");
+        assert!(handle.connection_count() == 2 && !serving.is_finished());
+        drop(inside);
+    }
+
+    #[tokio::test]
     async fn a_certificate_that_is_none_is_refused() {
         drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
         let tls = Tls {

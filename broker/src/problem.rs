@@ -154,6 +154,7 @@ mod tests {
         "token_too_old",
         "over_budget",
         "token_replayed",
+        "proof_replayed",
         "try_again",
         "unknown_capability",
         "unknown_resource",

@@ -24,6 +24,7 @@ use crate::body;
 use crate::crew::Crew;
 use crate::delivery::Delivery;
 use crate::edge::Line;
+use crate::looking_back::once_looked_back;
 use crate::problem::Declined;
 use crate::service::Service;
 use crate::view;
@@ -119,7 +120,7 @@ type Submitted = Result<(Submission, Option<Delivery>), Refusal>;
 
 /// The use case with its way back: whatever was granted and finds nobody is taken back.
 async fn submitted(service: Arc<Service>, ask: Ask) -> Submitted {
-    let submission = service.core.submit(ask).await;
+    let submission = once_looked_back(|| service.core.submit(ask.clone())).await;
     if submission.is_err() {
         // What may be there is due now.
         service.driver.nudge();

@@ -23,7 +23,7 @@ pub(crate) fn metrics_router(service: Arc<Service>) -> Router {
 pub(crate) fn router(
     service: Arc<Service>,
     shows_metrics: bool,
-    own_issuer: Option<&AssertionIssuer>,
+    own_issuer: Option<&Arc<AssertionIssuer>>,
 ) -> Router {
     let mut calls = Router::new()
         .route(paths::REQUESTS, post(requests::submit))
@@ -32,6 +32,7 @@ pub(crate) fn router(
         .route(paths::LEASE, get(leases::show))
         .route(paths::LEASE_HEARTBEAT, post(leases::heartbeat))
         .route(paths::LEASE_RENEW, post(leases::renew))
+        .route(paths::LEASE_PROBE, post(leases::probe))
         .route(paths::LEASE_RELEASE, post(leases::release));
     if service.ears.hooks.github.is_some() {
         calls = calls.route(paths::WEBHOOK_GITHUB, post(hooks::github));

@@ -12,6 +12,7 @@ use jitney_identity::dpop::ReplayWindow;
 use tokio::sync::{Semaphore, watch};
 use url::Url;
 
+use crate::admin::rehearsals::Rehearsals;
 use crate::alarms::Alarms;
 use crate::crew::Crew;
 use crate::driver::Driver;
@@ -37,6 +38,7 @@ pub(crate) struct Service {
     pub(crate) alarms: Option<Alarms>,
     pub(crate) audit_key: SigningKey,
     pub(crate) room: Semaphore,
+    pub(crate) rehearsals: Rehearsals,
     /// True once the broker is about to stop: whoever waits is answered now.
     pub(crate) closing: watch::Sender<bool>,
 }

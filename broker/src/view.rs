@@ -69,7 +69,7 @@ fn intended(terms: &Terms, cloud: &str) -> LeaseView {
     }
 }
 
-const fn recall(recall: Recall) -> RecallView {
+pub(crate) const fn recall(recall: Recall) -> RecallView {
     match recall {
         Recall::Severs { within_seconds } => RecallView {
             kind: RecallKind::Severs,

@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use jitney_client::{OnLost, Output, RunOptions, exit, run};
+use jitney_client::{OnLost, Output, RunOptions, WaitEffective, exit, run};
 
 fn main() -> ExitCode {
     let Some(options) = options(std::env::args_os().skip(1)) else {
@@ -33,6 +33,7 @@ fn options(mut words: impl Iterator<Item = OsString>) -> Option<RunOptions> {
             "--" => break,
             "--pristine" => options.pristine = true,
             "--env" => options.output = Output::Env,
+            "--wait-effective" => options.wait_effective = WaitEffective::AsPromised,
             "--kill" => options.on_lost = OnLost::Kill,
             // Without a controlling terminal, as in a CI system.
             "--new-session" => drop(nix::unistd::setsid()),
@@ -53,7 +54,12 @@ fn set(options: &mut RunOptions, name: &str, value: String) -> Option<()> {
         "--ttl" => options.ttl_seconds = Some(value.parse().ok()?),
         "--reason" => options.reason = Some(value),
         "--token-file" => options.token_file = Some(value.into()),
+        "--token-env" => options.token_env = Some(value),
         "--keep-env" => options.keep_env.push(value),
+        "--wait-at-most" => {
+            let most = Duration::from_secs(value.parse().ok()?);
+            options.wait_effective = WaitEffective::AtMost(most);
+        }
         "--patience" => options.patience = Duration::from_secs(value.parse().ok()?),
         _ => return None,
     }

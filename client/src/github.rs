@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use crate::address::may_carry_secrets;
 use crate::exchange::{Body, http_client};
 use crate::run::Environment;
-use crate::token::{CiToken, GithubDoor, ISSUER_PATIENCE, NoToken, TOKEN_BYTES_MAX};
+use crate::token::{CiToken, GithubDoor, ISSUER_PATIENCE, NoToken, TOKEN_BYTES_MAX, nested};
 
 /// Where a token is asked for.
 pub(crate) const REQUEST_URL: &str = "ACTIONS_ID_TOKEN_REQUEST_URL";
@@ -59,18 +59,15 @@ pub(crate) fn find(environment: &Environment) -> Result<GithubDoor, NoToken> {
 
 /// Why the runner gave this job no door.
 fn why_none(environment: &Environment) -> NoToken {
-    if environment.get(crate::run::NESTED_IN).is_some() {
-        return NoToken::new(
-            "nested_run",
-            "this command runs inside `jitney run` already, which keeps the CI system's token \
-             from it: name all scopes in the outer call",
-        );
+    if let Some(nested) = nested(environment) {
+        return nested;
     }
     if environment.get("GITHUB_ACTIONS") != Some("true") {
         return NoToken::new(
             "no_ci",
             "no CI system was found that gives tokens: run this in a GitHub Actions job, or name \
-             a file that holds a token with `--token-file`",
+             what holds a token: in a GitLab job the variable with `--token-env`, elsewhere a file \
+             with `--token-file`",
         );
     }
     if is_fork_pull_request(environment) {

@@ -22,5 +22,5 @@ pub use address::{BadAddress, BrokerAddress};
 pub use error::CallError;
 pub use key::Key;
 pub use requests::{Client, NoClient};
-pub use run::{Environment, OnLost, Output, RunOptions, exit, run};
+pub use run::{Environment, OnLost, Output, RunOptions, WaitEffective, exit, run};
 pub use token::{CiToken, NoToken, TokenSource};

@@ -1,11 +1,12 @@
 //! The API, call by call.
 
 use core::time::Duration;
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use jitney_api::{
-    HeartbeatView, LeaseView, RenewalView, RequestBody, RequestState, RequestView,
-    WAIT_SECONDS_MAX, paths,
+    CredentialView, HeartbeatView, LeaseView, ProbeView, RenewalView, RequestBody, RequestState,
+    RequestView, Secret, WAIT_SECONDS_MAX, paths,
 };
 use reqwest::{Certificate, Method};
 use tokio::time::Instant;
@@ -23,6 +24,8 @@ use crate::token::{CiToken, TokenSource};
 const MINT_PATIENCE: Duration = Duration::from_secs(55);
 /// The longest wait for the answer to any other call.
 const CALL_PATIENCE: Duration = Duration::from_secs(10);
+/// The longest wait for what a cloud says of a credential.
+const PROBE_PATIENCE: Duration = Duration::from_secs(25);
 /// What a waiting call may take on top of the wait it asked for.
 const WAIT_SLACK: Duration = Duration::from_secs(5);
 
@@ -93,6 +96,8 @@ impl Client {
             let error = match self.ask(body, tokens, audience, &name).await {
                 Ok(view) => return Ok(view),
                 Err(error) if !error.may_pass() => return Err(error),
+                // Another request needs another token.
+                Err(error) if error.names_a_request() && tokens.is_one() => return Err(error),
                 Err(error) => error,
             };
             let pause = pause.next(error.retry_after());
@@ -228,6 +233,34 @@ impl Client {
         let call = Call {
             token,
             ..Call::new(Method::POST, path, MINT_PATIENCE)
+        };
+        self.exchange.make(&call).await
+    }
+
+    /// Whether the cloud accepts a credential of the lease now. The broker asks it, and keeps
+    /// nothing of what it is shown.
+    ///
+    /// # Errors
+    /// When the broker did not say.
+    pub async fn probe(
+        &self,
+        id: &str,
+        credential: &CredentialView,
+    ) -> Result<ProbeView, CallError> {
+        #[derive(serde::Serialize)]
+        struct Body<'a> {
+            fields: &'a BTreeMap<String, Secret>,
+        }
+        let body = Body {
+            fields: &credential.fields,
+        };
+        let call = Call {
+            body: Some(serde_json::to_vec(&body).unwrap_or_default()),
+            ..Call::new(
+                Method::POST,
+                self.path(paths::LEASE_PROBE, id)?,
+                PROBE_PATIENCE,
+            )
         };
         self.exchange.make(&call).await
     }

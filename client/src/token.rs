@@ -91,6 +91,8 @@ pub enum TokenSource {
     Github(GithubDoor),
     /// A file that the CI system writes; read again for every call.
     File(PathBuf),
+    /// The one token that the CI system gave the job, in a variable.
+    Given(CiToken),
 }
 
 /// What a GitHub runner gives a job that may ask for tokens.
@@ -105,6 +107,7 @@ impl fmt::Debug for TokenSource {
         match self {
             Self::Github(_) => f.write_str("TokenSource::Github"),
             Self::File(path) => f.debug_tuple("TokenSource::File").field(path).finish(),
+            Self::Given(_) => f.write_str("TokenSource::Given"),
         }
     }
 }
@@ -121,10 +124,46 @@ impl TokenSource {
         }
     }
 
+    /// The token that stands in a variable, as GitLab gives it.
+    ///
+    /// # Errors
+    /// When there is none; the text says what the job needs in its file.
+    pub fn in_variable(
+        environment: &Environment,
+        name: &str,
+        audience: &str,
+    ) -> Result<Self, NoToken> {
+        let Some(text) = environment.get(name) else {
+            return Err(nested(environment).unwrap_or_else(|| {
+                NoToken::new(
+                    "token_env",
+                    format!(
+                        "the variable `{name}` is not set. A job of GitLab gets it by these lines \
+                         in its part of `.gitlab-ci.yml`\nid_tokens:\n  {name}:\n    aud: {audience}"
+                    ),
+                )
+            }));
+        };
+        CiToken::checked(text).map(Self::Given).ok_or_else(|| {
+            NoToken::new(
+                "token_env",
+                format!(
+                    "the variable `{name}` does not hold a token: expected 1 to {TOKEN_BYTES_MAX} \
+                     printable characters"
+                ),
+            )
+        })
+    }
+
     /// Whether every call gives another token.
     #[must_use]
     pub const fn mints(&self) -> bool {
         matches!(self, Self::Github(_))
+    }
+
+    /// Whether there is one token and never another.
+    pub(crate) const fn is_one(&self) -> bool {
+        matches!(self, Self::Given(_))
     }
 
     /// A token for this audience.
@@ -139,8 +178,19 @@ impl TokenSource {
                 let read = tokio::task::spawn_blocking(move || read_file(&path)).await;
                 read.unwrap_or_else(|_| Err(NoToken::new("token_file", "the token was not read")))
             }
+            Self::Given(token) => Ok(CiToken::new(token.reveal().to_owned())),
         }
     }
+}
+
+/// Why there is no token inside of another run, if that is where this is.
+pub(crate) fn nested(environment: &Environment) -> Option<NoToken> {
+    environment.get(crate::run::NESTED_IN)?;
+    Some(NoToken::new(
+        "nested_run",
+        "this command runs inside `jitney run` already, which keeps the CI system's token from it: \
+         name all scopes in the outer call",
+    ))
 }
 
 fn read_file(path: &PathBuf) -> Result<CiToken, NoToken> {
@@ -212,9 +262,34 @@ mod tests {
         );
     }
 
+    #[tokio::test]
+    async fn a_variable_holds_one_token_for_the_whole_job() {
+        let of = |value: &str| {
+            let mut environment = Environment::default();
+            environment.set("ID_TOKEN", value);
+            TokenSource::in_variable(&environment, "ID_TOKEN", "https://broker.example")
+        };
+        let source = of("a.b.c").unwrap();
+        for audience in ["https://broker.example", "https://broker.example/beat"] {
+            assert_eq!(source.token(audience).await.unwrap().reveal(), "a.b.c");
+        }
+        assert!(source.is_one() && !source.mints());
+        for bad in ["a b", "a\nb", "ä", &"a".repeat(TOKEN_BYTES_MAX + 1)] {
+            assert_eq!(of(bad).unwrap_err().code(), "token_env");
+        }
+        let told = of("").unwrap_err().to_string();
+        let lines = "id_tokens:\n  ID_TOKEN:\n    aud: https://broker.example";
+        assert!(told.contains(lines), "{told}");
+        let mut inside = Environment::default();
+        inside.set(crate::run::NESTED_IN, "req_0");
+        let told = TokenSource::in_variable(&inside, "ID_TOKEN", "a").unwrap_err();
+        assert_eq!(told.code(), "nested_run");
+    }
+
     #[test]
     fn debug_shows_no_token() {
         let token = CiToken::new("canary-41".to_owned());
         assert!(!format!("{token:?}").contains("canary-41"));
+        assert!(!format!("{:?}", TokenSource::Given(token)).contains("canary-41"));
     }
 }

@@ -15,6 +15,7 @@
 //!   else: the leases under revocation and the holds of the lane.
 //! - No credential is kept, logged or put into an error.
 //! - An adapter reads no ledger and knows no other adapter.
+//! - It can be [probed](crate::probe) what the cloud accepts, or says that it cannot.
 
 use core::fmt;
 use core::time::Duration;
@@ -32,6 +33,7 @@ use crate::guarantee::Guarantees;
 use crate::id::{CloudName, LeaseId};
 use crate::lease::{Active, Elevating, Revoking};
 use crate::plan::{CannotPlan, LaneId, Order, Plan};
+use crate::probe::Probe;
 
 /// Gives privileges. The permission to call is the type: only the books make a [`Recorded`].
 #[async_trait]
@@ -228,7 +230,8 @@ pub trait Revoke: Send + Sync {
     ) -> Result<Pass, Fault>;
 
     /// Some of what bears this installation's name in the target, beginning after `after`. It
-    /// changes nothing. Whether a stamp is genuine is core's to judge.
+    /// changes nothing. Whether a stamp is genuine is core's to judge. A process mints on the target
+    /// only after it has looked through it once.
     ///
     /// # Errors
     /// When the target cannot be looked through.
@@ -236,6 +239,6 @@ pub trait Revoke: Send + Sync {
 }
 
 /// A cloud's adapter.
-pub trait Adapter: Elevate + Revoke {}
+pub trait Adapter: Elevate + Revoke + Probe {}
 
-impl<T: Elevate + Revoke> Adapter for T {}
+impl<T: Elevate + Revoke + Probe> Adapter for T {}

@@ -71,6 +71,13 @@ impl Credential {
     pub fn reveal_to_job(self) -> BTreeMap<&'static str, Zeroizing<String>> {
         self.fields
     }
+
+    /// Keeps it to be shown to its own cloud, and to nobody else.
+    #[must_use]
+    pub fn kept(self) -> Shown {
+        let fields = self.fields.into_iter();
+        Shown::new(fields.map(|(name, value)| (name.to_owned(), value)))
+    }
 }
 
 impl fmt::Debug for Credential {
@@ -80,6 +87,29 @@ impl fmt::Debug for Credential {
             .field("kind", &self.kind)
             .field("expires_at", &self.expires_at)
             .finish_non_exhaustive()
+    }
+}
+
+/// A credential that is shown to its cloud once more, by whoever holds it, to learn whether it is
+/// accepted. It cannot be printed, cloned or serialised either. Dropping it wipes it.
+pub struct Shown(BTreeMap<String, Zeroizing<String>>);
+
+impl Shown {
+    /// Takes the secret parts of a credential, by name.
+    pub fn new(fields: impl IntoIterator<Item = (String, Zeroizing<String>)>) -> Self {
+        Self(fields.into_iter().collect())
+    }
+
+    /// One part, for a call to the cloud that handed it out.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(|value| value.as_str())
+    }
+}
+
+impl fmt::Debug for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shown").finish_non_exhaustive()
     }
 }
 
@@ -106,6 +136,14 @@ mod tests {
             Timestamp::default(),
         );
         assert!(!format!("{credential:?}").contains("CANARY"));
+        let again = Credential::new(
+            "aws-session",
+            [("secret", "CANARY".to_owned())],
+            Timestamp::default(),
+        );
+        let shown = again.kept();
+        assert!(!format!("{shown:?}").contains("CANARY"));
+        assert_eq!(shown.field("secret"), Some("CANARY"));
         let fields = credential.reveal_to_job();
         // The control: the search above would have found it.
         assert!(fields.values().any(|value| value.contains("CANARY")));

@@ -1,10 +1,12 @@
 //! How a cloud call failed, said as what we must now believe.
 //!
-//! There are three answers and no fourth. A timeout is not a failure, and an error nobody has
+//! There are four answers and no fifth. A timeout is not a failure, and an error nobody has
 //! classified is not a failure either: both are [`FaultKind::Ambiguous`], and what may be there is
 //! taken back.
 
 use core::time::Duration;
+
+use crate::adapter::Mark;
 
 /// What must be believed after a call that did not succeed. Matched in full, always.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +20,13 @@ pub enum FaultKind {
     Ambiguous,
     /// Nothing happened, and repeating the call will not change that.
     Permanent,
+    /// Nothing happened, and nothing must: what was to be given bears the mark of a ledger that had
+    /// come further than the one that asks. Core stops elevations, unless the ledger has come so far
+    /// by now.
+    LedgerBehind {
+        /// The mark that it bears.
+        bears: Mark,
+    },
 }
 
 /// A failed call: the belief, a text for the job and one for the operator's log.
@@ -40,7 +49,9 @@ impl Fault {
     /// Gives the fault back when it is ambiguous.
     pub fn nothing_happened(self) -> Result<NothingHappened, Self> {
         match self.kind {
-            FaultKind::Retryable { .. } | FaultKind::Permanent => Ok(NothingHappened(self)),
+            FaultKind::Retryable { .. } | FaultKind::Permanent | FaultKind::LedgerBehind { .. } => {
+                Ok(NothingHappened(self))
+            }
             FaultKind::Ambiguous => Err(self),
         }
     }

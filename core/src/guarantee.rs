@@ -20,6 +20,13 @@ pub enum Recall {
 }
 
 impl Recall {
+    /// The time from the end of the lease to the end of what it gave.
+    #[must_use]
+    pub const fn within(self) -> core::time::Duration {
+        let (Self::Severs { within_seconds } | Self::Lapses { within_seconds }) = self;
+        core::time::Duration::from_secs(within_seconds as u64)
+    }
+
     /// The weaker of two promises: lapsing is weaker than severing, later weaker than sooner.
     #[must_use]
     pub fn weaker(self, other: Self) -> Self {

@@ -14,12 +14,18 @@ use crate::time::Timestamp;
 pub enum Provider {
     /// GitHub Actions, also on GitHub Enterprise.
     GithubActions,
+    /// GitLab CI, on gitlab.com or an instance of one's own.
+    GitlabCi,
+    /// No CI system: an operator, who rehearses through the broker's socket. No issuer is this.
+    Operator,
 }
 
 impl fmt::Display for Provider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::GithubActions => "github-actions",
+            Self::GitlabCi => "gitlab-ci",
+            Self::Operator => "operator",
         })
     }
 }
@@ -99,7 +105,7 @@ pub enum Origin {
 pub struct Repository {
     /// The forge's id.
     pub id: String,
-    /// `owner/name`, for people.
+    /// `owner/name`, for people. GitLab's owners are nested: `group/subgroup/name`.
     pub path: String,
     /// The owner's id.
     pub owner_id: String,
@@ -125,7 +131,8 @@ pub struct Workflow {
     pub top_ref: String,
     /// The commit of the top-level file.
     pub top_sha: String,
-    /// The file that defines the job: the reusable workflow, or the top-level one.
+    /// The file that defines the job: the reusable workflow, or the top-level one. Where the CI
+    /// does not tell what was included, the top-level one.
     pub job_ref: String,
     /// The commit of the file that defines the job.
     pub job_sha: String,
@@ -161,17 +168,18 @@ pub struct Job {
     pub workflow: Workflow,
     /// The deployment environment, when the job has one.
     pub environment: Option<String>,
-    /// The event that started the run: `push`, `pull_request_target`, …
+    /// The event that started the run, in the CI's own word: `push`, `pull_request_target`,
+    /// `merge_request_event`, …
     pub event: String,
     /// Who started it.
     pub actor: Actor,
     /// The run's id.
     pub run_id: String,
-    /// Which attempt of the run.
+    /// Which attempt of the run. Where a retried job is another job, always `1`.
     pub run_attempt: String,
     /// The job's own id within the run, where the CI tells.
     pub job_id: Option<String>,
-    /// `github-hosted` or `self-hosted`, when told.
+    /// `github-hosted`, `gitlab-hosted` or `self-hosted`, when told.
     pub runner: Option<String>,
     /// The owner's properties of the repository (`repo_property_*`), without the prefix.
     pub properties: BTreeMap<String, String>,
@@ -198,6 +206,64 @@ pub struct Principal {
     pub token: TokenFacts,
     /// The client's proof key. Every later call for the lease proves it again.
     pub key: KeyThumbprint,
+}
+
+/// The issuer of an operator's job. It is no URL, so no CI system has it.
+const OPERATORS: &str = "jitney:operators";
+
+impl Principal {
+    /// An operator who rehearses: who they are is what the broker's socket says. `rehearsal` is
+    /// used once.
+    #[must_use]
+    pub fn operator(person: &str, rehearsal: &str, now: Timestamp) -> Self {
+        let none = || "-".to_owned();
+        let job = Job {
+            provider: Provider::Operator,
+            issuer: OPERATORS.to_owned(),
+            key: JobKey::from_parts([OPERATORS, rehearsal]),
+            repository: Repository {
+                id: none(),
+                path: OPERATORS.to_owned(),
+                owner_id: none(),
+                visibility: None,
+            },
+            origin: Origin::CannotTell,
+            git_ref: GitRef {
+                full: none(),
+                kind: none(),
+                protected: None,
+            },
+            sha: none(),
+            workflow: Workflow {
+                top_ref: none(),
+                top_sha: none(),
+                job_ref: none(),
+                job_sha: none(),
+            },
+            environment: None,
+            event: "rehearsal".to_owned(),
+            actor: Actor {
+                id: person.to_owned(),
+                login: person.to_owned(),
+            },
+            run_id: rehearsal.to_owned(),
+            run_attempt: "1".to_owned(),
+            job_id: None,
+            runner: None,
+            properties: BTreeMap::new(),
+        };
+        Self {
+            token: TokenFacts {
+                once: OnceKey(format!("{OPERATORS} {rehearsal}")),
+                issued_at: now,
+                expires_at: now,
+                remember_until: now,
+            },
+            // Nobody holds a key: no call proves that the lease is theirs.
+            key: KeyThumbprint(format!("{OPERATORS} {rehearsal}")),
+            job,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! share a ledger, another than the one that heard may drive it: there beats are written down while
 //! half the silence is still to come.
 
+use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
@@ -19,8 +20,16 @@ pub struct Pulse {
 struct Heard {
     /// Silence before this moment is the broker's, not the job's.
     ready_since: Timestamp,
-    last: BTreeMap<LeaseId, Timestamp>,
+    last: BTreeMap<LeaseId, Sign>,
     proved: BTreeMap<LeaseId, Timestamp>,
+}
+
+/// The last sign of life of a job.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sign {
+    at: Timestamp,
+    /// The last one that was written down, as far as this process knows.
+    written_down: Timestamp,
 }
 
 impl Pulse {
@@ -30,9 +39,22 @@ impl Pulse {
         self.with(|heard| heard.ready_since = now);
     }
 
-    /// A job gave a sign of life.
-    pub fn beat(&self, lease: LeaseId, now: Timestamp) {
-        self.with(|heard| heard.last.insert(lease, now));
+    /// A job gave a sign of life. The last one in the ledger is from `written_down`.
+    pub fn beat(&self, lease: LeaseId, written_down: Timestamp, now: Timestamp) {
+        let sign = Sign {
+            at: now,
+            written_down,
+        };
+        self.with(|heard| heard.last.insert(lease, sign));
+    }
+
+    /// A sign of life is in the ledger.
+    pub fn wrote_down(&self, lease: LeaseId, at: Timestamp) {
+        self.with(|heard| {
+            if let Some(sign) = heard.last.get_mut(&lease) {
+                sign.written_down = at.max(sign.written_down);
+            }
+        });
     }
 
     /// A job's CI minted a token for it at this moment: then, at least, the job itself lived.
@@ -55,16 +77,18 @@ impl Pulse {
     pub fn silent_since(&self, lease: LeaseId, written_down: Timestamp) -> Timestamp {
         self.with(|heard| {
             let last = heard.last.get(&lease).copied().unwrap_or_default();
-            last.max(written_down).max(heard.ready_since)
+            last.at.max(written_down).max(heard.ready_since)
         })
     }
 
-    /// The leases that were heard after `since`, each with its last sign of life.
+    /// The leases of which the ledger was told nothing for `long` before their last sign of life,
+    /// each with that sign.
     #[must_use]
-    pub fn heard_since(&self, since: Timestamp) -> Vec<(LeaseId, Timestamp)> {
+    pub fn to_write_down(&self, long: Duration) -> Vec<(LeaseId, Timestamp)> {
         self.with(|heard| {
-            let beats = heard.last.iter().map(|(lease, at)| (*lease, *at));
-            beats.filter(|(_, at)| *at > since).collect()
+            let signs = heard.last.iter();
+            let late = signs.filter(|(_, sign)| sign.at >= sign.written_down.plus(long));
+            late.map(|(lease, sign)| (*lease, sign.at)).collect()
         })
     }
 
@@ -93,7 +117,7 @@ mod tests {
         let at = Timestamp::from_seconds;
         pulse.ready(at(100));
         assert_eq!(pulse.silent_since(lease, at(10)), at(100));
-        pulse.beat(lease, at(130));
+        pulse.beat(lease, at(10), at(130));
         assert_eq!(pulse.silent_since(lease, at(10)), at(130));
         assert_eq!(pulse.silent_since(lease, at(140)), at(140));
         pulse.ready(at(200));
@@ -107,12 +131,31 @@ mod tests {
         let pulse = Pulse::default();
         let lease = LeaseId::fresh();
         let at = Timestamp::from_seconds;
-        pulse.beat(lease, at(5));
+        pulse.beat(lease, at(1), at(5));
         assert_eq!(pulse.proved_at(lease), None);
         pulse.prove(lease, at(100));
         pulse.prove(lease, at(40));
         assert_eq!(pulse.proved_at(lease), Some(at(100)));
         pulse.forget(lease);
         assert_eq!(pulse.proved_at(lease), None);
+    }
+
+    #[test]
+    fn what_is_written_down_is_not_written_down_again_soon() {
+        let pulse = Pulse::default();
+        let lease = LeaseId::fresh();
+        let at = Timestamp::from_seconds;
+        let late = || pulse.to_write_down(Duration::from_secs(15));
+        pulse.beat(lease, at(100), at(114));
+        assert_eq!(late(), []);
+        pulse.beat(lease, at(100), at(115));
+        assert_eq!(late(), [(lease, at(115))]);
+        pulse.wrote_down(lease, at(115));
+        assert_eq!(late(), []);
+        pulse.beat(lease, at(115), at(130));
+        assert_eq!(late(), [(lease, at(130))]);
+        pulse.forget(lease);
+        pulse.wrote_down(lease, at(130));
+        assert_eq!(late(), []);
     }
 }

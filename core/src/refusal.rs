@@ -84,7 +84,9 @@ impl Refusal {
             FaultKind::Retryable { after } => {
                 ("try_again", Some(after.unwrap_or(Duration::from_secs(2))))
             }
-            FaultKind::Ambiguous | FaultKind::Permanent => ("not_granted", None),
+            FaultKind::Ambiguous | FaultKind::Permanent | FaultKind::LedgerBehind { .. } => {
+                ("not_granted", None)
+            }
         };
         let refusal =
             Self::new(code, fault.told.clone()).logged(format!("{}: {}", fault.code, fault.logged));

@@ -6,12 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use jitney_aws::{AwsAdapter, AwsTarget, Identities};
-use jitney_azure::{
-    AUDIENCE as EXCHANGE, Assertion, AzureAdapter, AzureTarget, CannotSign, SignAssertion,
-};
+use jitney_azure::{Assertion, AzureAdapter, AzureTarget, CannotSign, SignAssertion};
 use jitney_broker::{Broker, BrokerOptions, Hooks, RunningBroker, SystemClock};
 use jitney_client::{Client, Environment, TokenSource};
 use jitney_core::adapter::Adapter;
@@ -21,9 +20,9 @@ use jitney_core::catalogue::{Inventory, Resource, Tier};
 use jitney_core::handle::StampKey;
 use jitney_core::id::{InstallationName, TargetName};
 use jitney_core::pulse::Pulse;
-use jitney_core::reconcile::Lanes;
+use jitney_core::reconcile::{Lanes, Untold};
 use jitney_core::time::Clock as _;
-use jitney_core::usecase::{Core, Limits, Slots};
+use jitney_core::usecase::{Core, Limits, LookedBack, Slots};
 use jitney_gcp::{GcpAdapter, GcpTarget, Identity};
 use jitney_identity::assertions::{AssertionIssuer, AssertionKey};
 use jitney_identity::{IssuerConfig, Issuers, Verifier};
@@ -98,12 +97,17 @@ pub struct Stage {
 #[derive(Debug)]
 struct Signer(Arc<AssertionIssuer>);
 
+#[async_trait]
 impl SignAssertion for Signer {
-    fn sign(&self, subject: &str, lives: Duration) -> Result<Assertion, CannotSign> {
-        let signed = self
-            .0
-            .assertion(subject, EXCHANGE, SystemClock.now(), lives);
-        let signed = signed.map_err(|error| CannotSign(error.to_string()))?;
+    async fn sign(
+        &self,
+        subject: &str,
+        audience: &str,
+        lives: Duration,
+    ) -> Result<Assertion, CannotSign> {
+        let now = SystemClock.now();
+        let signed = self.0.assertion(subject, audience, now, lives).await;
+        let signed = signed.map_err(|error| CannotSign::Refused(error.to_string()))?;
         Ok(Assertion {
             text: signed.text,
             expires_at: signed.expires_at,
@@ -240,6 +244,8 @@ impl Stage {
             pulse: Pulse::default(),
             lanes: Lanes::of(format!("demo-{}", random_hex()?)),
             slots: Slots::default(),
+            looked_back: LookedBack::default(),
+            untold: Untold::default(),
         })
     }
 

@@ -11,7 +11,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use jitney_core::time::Timestamp;
 use jitney_identity::assertions::{AssertionIssuer, AssertionKey};
 
-fn main() -> Result<(), Box<dyn Error>> {
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let [issuer, key_file, subject, audience, seconds] = words.as_slice() else {
         return Err("expected ISSUER KEY_FILE SUBJECT AUDIENCE SECONDS".into());
@@ -21,7 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let since = SystemTime::now().duration_since(UNIX_EPOCH)?;
     let now = Timestamp::from_seconds(i64::try_from(since.as_secs())?);
     let lives = Duration::from_secs(seconds.parse()?);
-    let assertion = issuer.assertion(subject, audience, now, lives)?;
+    let assertion = issuer.assertion(subject, audience, now, lives).await?;
     writeln!(std::io::stdout(), "{}", *assertion.text)?;
     Ok(())
 }

@@ -4,14 +4,17 @@
 //!
 //! Only what is [`signing`](AssertionIssuer::new) signs. Other keys are published beside it: the
 //! next one, so that everybody has it before it is used, and those of before, for as long as what
-//! they signed is still shown to somebody.
+//! they signed is still shown to somebody. A key may lie in this process, or with a
+//! [keeper](KeptKey) that signs for us: then each assertion is a call that can fail.
 
+mod elsewhere;
 mod key;
 
 use core::fmt;
 use core::time::Duration;
 use std::collections::BTreeSet;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -20,7 +23,8 @@ use serde_json::{Value, json};
 use url::Url;
 use zeroize::Zeroizing;
 
-pub use key::{AssertionKey, BadAssertionKey};
+pub use elsewhere::{IssuerKey, KeptKey, KeyAway};
+pub use key::{AssertionKey, BadAssertionKey, PublicKey};
 
 use crate::addresses::is_loopback_host;
 use crate::compact::is_printable;
@@ -54,9 +58,9 @@ const CLOCK_SKEW: Duration = Duration::from_secs(60);
 /// Signs assertions, and knows what must be published for them to be believed.
 pub struct AssertionIssuer {
     url: String,
-    signing: AssertionKey,
+    signing: IssuerKey,
+    others: Vec<IssuerKey>,
     discovery: String,
-    key_set: String,
 }
 
 /// A token of the broker's own. Its text is a credential.
@@ -119,6 +123,12 @@ pub enum CannotSign {
     /// The system gives no randomness, or the key does not sign.
     #[error("the system's cryptography refuses to sign")]
     Cryptography,
+    /// The key's keeper does not sign.
+    #[error(transparent)]
+    Away(#[from] KeyAway),
+    /// What came back would be refused by everybody, or is good for something else.
+    #[error("what came back for the key `{0}` is not its signature")]
+    NotItsSignature(String),
 }
 
 impl AssertionIssuer {
@@ -128,29 +138,33 @@ impl AssertionIssuer {
     /// When clouds would not take the URL, or the keys are not a set that can be told apart.
     pub fn new(
         url: &str,
-        signing: AssertionKey,
-        others: Vec<AssertionKey>,
+        signing: impl Into<IssuerKey>,
+        others: Vec<IssuerKey>,
     ) -> Result<Self, BadAssertionIssuer> {
         if !is_issuer(url) {
             return Err(BadAssertionIssuer::Url(seen(url)));
         }
-        let published: Vec<_> = core::iter::once(&signing).chain(&others).collect();
-        if published.len() > ASSERTION_KEYS_MAX {
-            return Err(BadAssertionIssuer::TooMany(published.len()));
+        let issuer = Self {
+            url: url.to_owned(),
+            signing: signing.into(),
+            others,
+            discovery: discovery(url).to_string(),
+        };
+        let published = issuer.published().count();
+        if published > ASSERTION_KEYS_MAX {
+            return Err(BadAssertionIssuer::TooMany(published));
         }
         let mut names = BTreeSet::new();
-        for key in &published {
-            if !names.insert(key.kid()) {
-                return Err(BadAssertionIssuer::SameKey(key.kid().to_owned()));
+        for key in issuer.published() {
+            if !names.insert(key.name()) {
+                return Err(BadAssertionIssuer::SameKey(key.name().to_owned()));
             }
         }
-        let keys: Vec<_> = published.iter().map(|key| key.jwk()).collect();
-        Ok(Self {
-            url: url.to_owned(),
-            discovery: discovery(url).to_string(),
-            key_set: json!({ "keys": keys }).to_string(),
-            signing,
-        })
+        Ok(issuer)
+    }
+
+    fn published(&self) -> impl Iterator<Item = &IssuerKey> {
+        core::iter::once(&self.signing).chain(&self.others)
     }
 
     /// The `iss` of its assertions.
@@ -165,17 +179,29 @@ impl AssertionIssuer {
         &self.discovery
     }
 
-    /// The published keys (JWKS, RFC 7517), JSON.
-    #[must_use]
-    pub fn key_set(&self) -> &str {
-        &self.key_set
+    /// The published keys (JWKS, RFC 7517), JSON: all of them, or none. Whoever fetched a part
+    /// would believe for a day that there is no more.
+    ///
+    /// # Errors
+    /// When a key lies elsewhere and is not to be had.
+    pub async fn key_set(&self) -> Result<String, KeyAway> {
+        let mut keys = Vec::new();
+        for key in self.published() {
+            let jwk = key.public().await?.jwk();
+            // A key may have been given to a keeper, and still be named as a file too.
+            if !keys.contains(&jwk) {
+                keys.push(jwk);
+            }
+        }
+        Ok(json!({ "keys": keys }).to_string())
     }
 
     /// Signs that the bearer is `subject`, to `audience` and nobody else, until `lives` from `now`.
     ///
     /// # Errors
-    /// When the subject is none of ours, or it should live longer than assertions may.
-    pub fn assertion(
+    /// When the subject is none of ours, it should live longer than assertions may, or the key is
+    /// not to be had.
+    pub async fn assertion(
         &self,
         subject: &str,
         audience: &str,
@@ -196,11 +222,12 @@ impl AssertionIssuer {
         let issued_at = Timestamp::from_seconds(now.as_seconds());
         let expires_at = issued_at.plus(Duration::from_secs(seconds));
         let id = fresh_id()?;
-        let text = self.sign(&json!({
+        let claims = json!({
             "iss": self.url, "sub": subject, "aud": audience, "jti": id,
             "iat": issued_at.as_seconds(), "exp": expires_at.as_seconds(),
             "nbf": issued_at.minus(CLOCK_SKEW).as_seconds(),
-        }))?;
+        });
+        let text = self.sign(&claims).await?;
         Ok(Assertion {
             text,
             id,
@@ -208,12 +235,23 @@ impl AssertionIssuer {
         })
     }
 
-    fn sign(&self, claims: &Value) -> Result<Zeroizing<String>, CannotSign> {
-        let header = json!({ "alg": "RS256", "typ": "JWT", "kid": self.signing.kid() });
+    async fn sign(&self, claims: &Value) -> Result<Zeroizing<String>, CannotSign> {
+        let public = self.signing.public().await?;
+        let header = json!({ "alg": "RS256", "typ": "JWT", "kid": public.kid() });
         let encode = |part: &Value| URL_SAFE_NO_PAD.encode(part.to_string());
         let mut token = Zeroizing::new(format!("{}.{}", encode(&header), encode(claims)));
-        let signature = self.signing.sign(token.as_bytes());
-        let signature = signature.ok_or(CannotSign::Cryptography)?;
+        let signature = match &self.signing {
+            IssuerKey::Here(key) => key.sign(token.as_bytes()).ok_or(CannotSign::Cryptography)?,
+            IssuerKey::Kept(key) => {
+                let mut hash = [0; 32];
+                hash.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
+                key.sign(&hash).await?
+            }
+        };
+        // A bad assertion would look to a cloud like a forgery, and to us like a slot gone wrong.
+        if !public.verifies(token.as_bytes(), &signature) {
+            return Err(CannotSign::NotItsSignature(self.signing.name().to_owned()));
+        }
         token.push('.');
         token.push_str(&URL_SAFE_NO_PAD.encode(signature));
         Ok(token)
@@ -224,7 +262,7 @@ impl fmt::Debug for AssertionIssuer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AssertionIssuer")
             .field("url", &self.url)
-            .field("signing", &self.signing.kid())
+            .field("signing", &self.signing.name())
             .finish_non_exhaustive()
     }
 }

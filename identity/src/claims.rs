@@ -13,6 +13,8 @@ pub(crate) const CLAIM_BYTES_MAX: usize = 1024;
 pub(crate) const CLAIM_LIST_BYTES_MAX: usize = 4096;
 /// The longest id: a 64-bit number in decimal.
 const ID_DIGITS_MAX: usize = 20;
+/// The most texts in one claim.
+const CLAIM_TEXTS_MAX: usize = 256;
 /// 9999-12-31T23:59:59Z, the last second that people can write.
 const SECONDS_MAX: i64 = 253_402_300_799;
 
@@ -30,6 +32,33 @@ impl SignedClaims {
     /// A claim that may be absent and holds several values, joined by the CI.
     pub(crate) fn optional_list(&self, name: &str) -> Result<Option<&str>, Refusal> {
         self.optional_plain(name, CLAIM_LIST_BYTES_MAX)
+    }
+
+    /// A claim that may be absent and is an array of texts. Absent and empty are the same.
+    pub(crate) fn optional_texts(&self, name: &str) -> Result<Vec<String>, Refusal> {
+        let expected = || bad(name, "an array of at most 256 strings that are not empty");
+        let values = match self.get(name) {
+            None | Some(Value::Null) => return Ok(Vec::new()),
+            Some(Value::Array(values)) if values.len() <= CLAIM_TEXTS_MAX => values,
+            Some(_) => return Err(expected()),
+        };
+        let text = |value: &Value| -> Result<String, Refusal> {
+            let text = value.as_str().ok_or_else(expected)?;
+            let text = plain(name, text, CLAIM_BYTES_MAX)?.ok_or_else(expected)?;
+            Ok(text.to_owned())
+        };
+        values.iter().map(text).collect()
+    }
+
+    /// A whole number, written as one, that may be absent.
+    pub(crate) fn optional_number(&self, name: &str) -> Result<Option<u64>, Refusal> {
+        match self.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => {
+                let number = value.as_u64().ok_or_else(|| bad(name, "a whole number"))?;
+                Ok(Some(number))
+            }
+        }
     }
 
     /// Demands a claim that nothing reads: some text, whatever it says.
@@ -230,6 +259,33 @@ mod tests {
             (json!(1), RefusalCode::BadClaim),
         ] {
             assert_eq!(claim(value).demand("c").unwrap_err().code, code);
+        }
+    }
+
+    #[test]
+    fn arrays_hold_texts_and_numbers_are_no_texts() {
+        let texts = |value: Value| claim(value).optional_texts("c");
+        assert_eq!(texts(json!(["a", "b/c"])).unwrap(), ["a", "b/c"]);
+        for absent in [Value::Null, json!([])] {
+            assert!(texts(absent).unwrap().is_empty());
+        }
+        assert!(texts(json!(vec!["a"; CLAIM_TEXTS_MAX])).is_ok());
+        for wrong in [
+            json!("a"),
+            json!([1]),
+            json!([""]),
+            json!(["a\nb"]),
+            json!([["a"]]),
+            json!({"a": "b"}),
+            json!(vec!["a"; CLAIM_TEXTS_MAX + 1]),
+        ] {
+            assert_eq!(texts(wrong).unwrap_err().code, RefusalCode::BadClaim);
+        }
+        let number = |value: Value| claim(value).optional_number("c");
+        assert_eq!(number(json!(1)).unwrap(), Some(1));
+        assert_eq!(number(Value::Null).unwrap(), None);
+        for wrong in [json!("1"), json!(1.5), json!(-1), json!(true), json!([1])] {
+            assert_eq!(number(wrong).unwrap_err().code, RefusalCode::BadClaim);
         }
     }
 

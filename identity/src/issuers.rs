@@ -22,6 +22,8 @@ pub const LEEWAY_SECONDS_MIN: u64 = 30;
 pub const LEEWAY_SECONDS_MAX: u64 = 60;
 /// The longest that a token may be allowed to live or to be used after it was issued, in seconds.
 pub const TOKEN_SECONDS_MAX: u64 = 3600;
+/// The same for GitLab, whose jobs get one token that lives for as long as the job may.
+pub const GITLAB_TOKEN_SECONDS_MAX: u64 = 86_400;
 
 /// The longest issuer name, for logs and metrics.
 const NAME_BYTES_MAX: usize = 64;
@@ -41,9 +43,10 @@ pub struct IssuerConfig {
     /// The `aud` that tokens for this broker carry. A URL that no other service uses.
     pub audience: String,
     /// Whether a job can get another token at any time while it runs. Where it cannot, no token
-    /// shows that a job still lives, and its leases end 15 minutes after their grant.
-    #[serde(default = "yes")]
-    pub fresh_tokens: bool,
+    /// shows that a job still lives, and its leases end 15 minutes after their grant. True unless
+    /// said otherwise, but never for GitLab.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fresh_tokens: Option<bool>,
     /// The `aud` of tokens that come with signs of life and are good for nothing else; otherwise
     /// the audience and `/beat`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -51,12 +54,12 @@ pub struct IssuerConfig {
     /// The algorithms it may sign with.
     #[serde(default = "default_algorithms")]
     pub algorithms: Vec<Algorithm>,
-    /// How long after `iat` a token may be used, in seconds.
-    #[serde(default = "default_max_token_age_seconds")]
-    pub max_token_age_seconds: u64,
-    /// The longest time between `iat` and `exp`, in seconds.
-    #[serde(default = "default_max_lifetime_seconds")]
-    pub max_lifetime_seconds: u64,
+    /// How long after `iat` a token may be used, in seconds; otherwise 120, and 3600 for GitLab.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_token_age_seconds: Option<u64>,
+    /// The longest time between `iat` and `exp`, in seconds; otherwise 600, and 3600 for GitLab.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_lifetime_seconds: Option<u64>,
     /// The clock skew that is tolerated, in seconds: 30 to 60.
     #[serde(default = "default_leeway_seconds")]
     pub leeway_seconds: u64,
@@ -74,22 +77,36 @@ fn default_algorithms() -> Vec<Algorithm> {
     vec![Algorithm::RS256]
 }
 
-const fn yes() -> bool {
-    true
-}
-
 /// The audience of tokens that come with signs of life, where no other is configured.
 #[must_use]
 pub fn default_beat_audience(audience: &str) -> String {
     format!("{}/beat", audience.trim_end_matches('/'))
 }
 
-const fn default_max_token_age_seconds() -> u64 {
-    120
+/// How a provider's tokens are, where the configuration says nothing else.
+struct Usual {
+    max_token_age_seconds: u64,
+    max_lifetime_seconds: u64,
+    /// The most that can be configured for either.
+    token_seconds_max: u64,
 }
 
-const fn default_max_lifetime_seconds() -> u64 {
-    600
+const fn usual(provider: Provider) -> Usual {
+    match provider {
+        // No issuer is an operator; the strictest there is.
+        Provider::GithubActions | Provider::Operator => Usual {
+            max_token_age_seconds: 120,
+            max_lifetime_seconds: 600,
+            token_seconds_max: TOKEN_SECONDS_MAX,
+        },
+        // Minted when the job begins, for as long as the job may run: an hour, unless the project
+        // says otherwise.
+        Provider::GitlabCi => Usual {
+            max_token_age_seconds: 3600,
+            max_lifetime_seconds: 3600,
+            token_seconds_max: GITLAB_TOKEN_SECONDS_MAX,
+        },
+    }
 }
 
 const fn default_leeway_seconds() -> u64 {
@@ -205,24 +222,25 @@ fn check_row(config: IssuerConfig) -> Result<Issuer, String> {
     if !named {
         return Err("`name` is 1 to 64 of `a-z`, `0-9` and `-`".into());
     }
+    if config.provider == Provider::Operator {
+        return Err("`provider` is `operator`, which is no CI system".into());
+    }
     within(
         "leeway_seconds",
         config.leeway_seconds,
         LEEWAY_SECONDS_MIN,
         LEEWAY_SECONDS_MAX,
     )?;
-    within(
-        "max_token_age_seconds",
-        config.max_token_age_seconds,
-        1,
-        TOKEN_SECONDS_MAX,
-    )?;
-    within(
-        "max_lifetime_seconds",
-        config.max_lifetime_seconds,
-        1,
-        TOKEN_SECONDS_MAX,
-    )?;
+    let usual = usual(config.provider);
+    let most = usual.token_seconds_max;
+    let max_token_age = config
+        .max_token_age_seconds
+        .unwrap_or(usual.max_token_age_seconds);
+    within("max_token_age_seconds", max_token_age, 1, most)?;
+    let max_lifetime = config
+        .max_lifetime_seconds
+        .unwrap_or(usual.max_lifetime_seconds);
+    within("max_lifetime_seconds", max_lifetime, 1, most)?;
     if config.algorithms.is_empty() {
         return Err(format!(
             "`algorithms` is empty; expected one or more of {}",
@@ -246,8 +264,8 @@ fn check_row(config: IssuerConfig) -> Result<Issuer, String> {
         audience: config.audience,
         beat_audience,
         algorithms: config.algorithms,
-        max_token_age: Duration::from_secs(config.max_token_age_seconds),
-        max_lifetime: Duration::from_secs(config.max_lifetime_seconds),
+        max_token_age: Duration::from_secs(max_token_age),
+        max_lifetime: Duration::from_secs(max_lifetime),
         leeway: Duration::from_secs(config.leeway_seconds),
         keys_at,
     })
@@ -345,7 +363,10 @@ fn check_audience(
 /// The audience of signs of life has to be one of its own: a token that came with a beat could
 /// otherwise be exchanged by whoever saw it.
 fn check_beats(config: &IssuerConfig, issuer: &Url) -> Result<Option<String>, String> {
-    if !config.fresh_tokens {
+    if config.provider == Provider::GitlabCi {
+        return no_beats_of_gitlab(config).map(|()| None);
+    }
+    if config.fresh_tokens == Some(false) {
         return match &config.beat_audience {
             None => Ok(None),
             Some(_) => Err("`beat_audience` is of no use with `fresh_tokens = false`".into()),
@@ -360,6 +381,21 @@ fn check_beats(config: &IssuerConfig, issuer: &Url) -> Result<Option<String>, St
         return Err("`beat_audience` is also `audience`; expected one of its own".into());
     }
     Ok(Some(beats))
+}
+
+/// Refuses to demand of GitLab what it cannot give. Every lease would end for want of it.
+fn no_beats_of_gitlab(config: &IssuerConfig) -> Result<(), String> {
+    let asked = if config.fresh_tokens == Some(true) {
+        "`fresh_tokens` is true"
+    } else if config.beat_audience.is_some() {
+        "`beat_audience` is set"
+    } else {
+        return Ok(());
+    };
+    Err(format!(
+        "{asked}, and `provider` is `gitlab-ci`: a job of GitLab gets its tokens when it begins and \
+         none while it runs, so none can show that it lives; remove the key"
+    ))
 }
 
 #[cfg(test)]

@@ -32,9 +32,10 @@ mod verifier;
 pub use algorithm::Algorithm;
 pub use fetch::NoClient;
 pub use github::GithubClaims;
+pub use gitlab::GitlabClaims;
 pub use issuers::{
-    BadIssuer, ISSUERS_MAX, IssuerConfig, Issuers, LEEWAY_SECONDS_MAX, LEEWAY_SECONDS_MIN,
-    TOKEN_SECONDS_MAX, default_beat_audience,
+    BadIssuer, GITLAB_TOKEN_SECONDS_MAX, ISSUERS_MAX, IssuerConfig, Issuers, LEEWAY_SECONDS_MAX,
+    LEEWAY_SECONDS_MIN, TOKEN_SECONDS_MAX, default_beat_audience,
 };
 pub use keyring::IssuerStatus;
 pub use refusal::{Refusal, RefusalCode};

@@ -14,6 +14,7 @@ use crate::claims::bad;
 use crate::compact::{SignedClaims, Unverified};
 use crate::fetch::NoClient;
 use crate::github::{self, GithubClaims};
+use crate::gitlab::{self, GitlabClaims};
 use crate::issuers::{Issuer, Issuers, LEEWAY_SECONDS_MAX};
 use crate::keyring::{IssuerStatus, Keyring};
 use crate::once::once_key;
@@ -52,6 +53,8 @@ pub struct ProvedLife {
 pub enum ProviderClaims {
     /// Of GitHub Actions.
     GithubActions(Box<GithubClaims>),
+    /// Of GitLab CI.
+    GitlabCi(Box<GitlabClaims>),
 }
 
 /// Verifies tokens of CI jobs. Cheap to clone; all clones share the remembered keys.
@@ -119,8 +122,9 @@ impl Verifier {
             return Err(Refusal::new(
                 RefusalCode::BadAudience,
                 format!(
-                    "tokens of issuer `{}` are no signs of life here: the broker's configuration \
-                     says that it mints none while a job runs (`fresh_tokens = false`)",
+                    "tokens of issuer `{}` are no signs of life here: it mints none while a job \
+                     runs, as GitLab never does and the broker's configuration may say of others \
+                     (`fresh_tokens = false`)",
                     issuer.name
                 ),
             ));
@@ -223,6 +227,20 @@ impl Verifier {
                     claims: ProviderClaims::GithubActions(Box::new(claims)),
                 })
             }
+            Provider::GitlabCi => {
+                self.note_unknown(issuer, gitlab::unknown(claims));
+                let claims = GitlabClaims::read(claims)?;
+                Ok(Verified {
+                    job: claims.job(&issuer.url),
+                    token,
+                    claims: ProviderClaims::GitlabCi(Box::new(claims)),
+                })
+            }
+            // The table of issuers takes no such row.
+            Provider::Operator => Err(Refusal::new(
+                RefusalCode::UnknownIssuer,
+                "operators have no tokens",
+            )),
         }
     }
 

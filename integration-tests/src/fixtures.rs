@@ -28,9 +28,9 @@ use jitney_core::principal::{
     TokenFacts, Workflow,
 };
 use jitney_core::pulse::Pulse;
-use jitney_core::reconcile::{Lanes, Stumble};
+use jitney_core::reconcile::{Lanes, Stumble, Untold};
 use jitney_core::time::{Clock, Timestamp};
-use jitney_core::usecase::{Ask, Core, Limits, Proof, Slots};
+use jitney_core::usecase::{Ask, Core, Limits, LookedBack, Proof, Slots};
 use jitney_ledger_sqlite::{SqliteLedger, SqliteOptions};
 
 use crate::adapter_laws::StageClock;
@@ -231,6 +231,8 @@ impl World {
             pulse,
             lanes: Lanes::of(hand.to_owned()),
             slots: Slots::default(),
+            looked_back: LookedBack::at(self.clouds.keys()),
+            untold: Untold::default(),
         }
     }
 

@@ -6,5 +6,6 @@ pub mod fake_cloud;
 pub mod fixtures;
 pub mod kills;
 pub mod ledger_laws;
+pub mod past;
 pub mod postgres;
 pub mod simulation;

@@ -12,13 +12,17 @@ pub mod aws;
 pub mod azure;
 pub mod ci;
 pub mod clock;
+pub mod estate_file;
 pub mod faults;
 pub mod gcp;
 pub mod journal;
 
 mod call;
 mod connection;
+mod controls;
+mod draws;
 mod lagged;
+mod quota;
 mod shared;
 mod signing_key;
 mod time_text;

@@ -75,6 +75,16 @@ impl SigningKey {
         Some(token)
     }
 
+    /// The signature over a SHA-256 digest, RSA PKCS#1 v1.5.
+    pub(crate) fn sign_digest(&self, digest: &[u8]) -> Option<Vec<u8>> {
+        let digest = digest::Digest::import_less_safe(digest, &digest::SHA256).ok()?;
+        let mut signature = vec![0; self.pair.public_modulus_len()];
+        self.pair
+            .sign_digest(&RSA_PKCS1_SHA256, &digest, &mut signature)
+            .ok()?;
+        Some(signature)
+    }
+
     /// The public half as a PEM file: what a thief feeds to a verifier that takes the algorithm
     /// from the token, so that a published key becomes a shared secret.
     pub(crate) fn public_pem(&self) -> Option<String> {

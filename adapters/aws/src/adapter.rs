@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
+use jitney_core::cloud_clock::CloudClock;
 use jitney_core::fault::{Fault, FaultKind};
 use jitney_core::id::{BadId, CloudName, InstallationName, TargetName};
 use jitney_core::time::Clock;
 
 use crate::classify::{Call, fault};
-use crate::cloud_clock::CloudClock;
+use crate::cloud_clock::cloud_clock;
 use crate::config::AwsTarget;
 use crate::connect::{Clients, Identities};
 use crate::pen::Pens;
@@ -42,7 +43,7 @@ impl AwsAdapter {
         identities: &Identities,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, BadId> {
-        let clock = CloudClock::new(clock);
+        let clock = cloud_clock(clock);
         Ok(Self {
             clients: Clients::new(&config, identities, &clock),
             planner: Planner {

@@ -124,6 +124,12 @@ impl BucketArn {
     pub fn partition(&self) -> &str {
         &self.partition
     }
+
+    /// The bucket's name, which is unique in its partition.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
 }
 
 impl fmt::Display for BucketArn {

@@ -23,8 +23,9 @@ use aws_sdk_sts::config::{
     BehaviorVersion, Region, SharedHttpClient, StalledStreamProtectionConfig,
 };
 use aws_smithy_http_client::tls;
+use jitney_core::cloud_clock::CloudClock;
 
-use crate::cloud_clock::{CloudClock, SdkTime, Watch};
+use crate::cloud_clock::{SdkTime, Watch};
 use crate::config::{AmbientEndpoint, AwsTarget, CredentialSource, refuse_ambient_endpoints};
 
 /// How long a connection may take.

@@ -4,10 +4,11 @@
 use core::time::Duration;
 use std::sync::Arc;
 
+use jitney_core::cloud_clock::CloudClock;
 use jitney_core::time::Clock;
 
 use crate::adapter::read_fault;
-use crate::cloud_clock::CloudClock;
+use crate::cloud_clock::cloud_clock;
 use crate::config::AwsTarget;
 use crate::connect::{Clients, Identities};
 
@@ -28,7 +29,7 @@ pub async fn examine(
     identities: &Identities,
     clock: Arc<dyn Clock>,
 ) -> Examination {
-    let clock = CloudClock::new(clock);
+    let clock = cloud_clock(clock);
     Examination {
         // It may be at home in another account, and assume the target's roles from there.
         granter: who(target, identities, &clock).await.map(|(arn, _)| arn),

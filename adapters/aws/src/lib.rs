@@ -21,6 +21,7 @@ mod list_name;
 mod pen;
 mod plan;
 mod policy_document;
+mod probe;
 mod revoke;
 mod role_policies;
 mod session_policy;

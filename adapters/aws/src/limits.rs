@@ -43,9 +43,6 @@ pub const SWEPT_ROLES: i32 = 50;
 /// [`LANDS_LATE_SECONDS`] would no longer bound when a lost call can land.
 pub const CLOCK_SKEW_SECONDS_MAX: u32 = 60;
 
-/// How old a look at AWS's clock may be, in seconds, when a session is minted.
-pub const CLOCK_LOOK_SECONDS_MAX: u64 = 300;
-
 /// Our own allowance from the end of a lease to the moment the Deny is written, in seconds: one
 /// write a second and role, and the calls around it.
 pub const WRITE_ALLOWANCE_SECONDS: u32 = 5;

@@ -6,6 +6,7 @@ use core::time::Duration;
 use aws_sdk_iam::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use jitney_core::adapter::Mark;
+use jitney_core::cloud_clock::CloudClock;
 use jitney_core::fault::{Fault, FaultKind};
 use jitney_core::id::InstallationName;
 use jitney_core::time::Timestamp;
@@ -13,7 +14,6 @@ use tokio::time::sleep;
 
 use crate::adapter::{TOLD_REVOKING, own_fault, read_fault};
 use crate::classify::{Call, fault, is_absent};
-use crate::cloud_clock::CloudClock;
 use crate::connect::Clients;
 use crate::deny_list::{Denied, List, document, parse};
 use crate::limits::POLICY_PAGES_MAX;

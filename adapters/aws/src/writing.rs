@@ -376,7 +376,9 @@ impl<L: RoleLists> Writing<'_, L> {
     fn heard<T>(&mut self, sending: crate::pen::Sending, answer: &Result<T, Fault>) {
         let unclear = |fault: &Fault| match fault.kind {
             FaultKind::Ambiguous => true,
-            FaultKind::Retryable { .. } | FaultKind::Permanent => false,
+            FaultKind::Retryable { .. } | FaultKind::Permanent | FaultKind::LedgerBehind { .. } => {
+                false
+            }
         };
         if !answer.as_ref().err().is_some_and(unclear) {
             self.pen.answered(sending);

@@ -18,7 +18,6 @@ use url::Url;
 
 use crate::classify::printable;
 use crate::limits::{CALLS_LEFT_LOUD, PAGES_MAX};
-use crate::terms::Audience;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
 const DATE: HeaderName = HeaderName::from_static("date");
@@ -88,7 +87,7 @@ pub(crate) struct Answered<T> {
     pub(crate) date: Option<jiff::Timestamp>,
 }
 
-/// A client of Resource Manager, as one identity.
+/// A client of Resource Manager, or of a vault, which speaks the same, as one identity.
 #[derive(Debug)]
 pub(crate) struct Arm {
     endpoint: Url,
@@ -96,32 +95,32 @@ pub(crate) struct Arm {
 }
 
 #[derive(Deserialize)]
-struct List<T> {
-    value: Vec<T>,
+pub(crate) struct List<T> {
+    pub(crate) value: Vec<T>,
     #[serde(rename = "nextLink")]
-    next: Option<String>,
+    pub(crate) next: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct Failed {
-    error: Failure,
+pub(crate) struct Failed {
+    pub(crate) error: Failure,
 }
 
 #[derive(Deserialize)]
-struct Failure {
-    code: Option<String>,
+pub(crate) struct Failure {
+    pub(crate) code: Option<String>,
     #[serde(default)]
-    message: String,
+    pub(crate) message: String,
 }
 
 impl Arm {
     pub(crate) fn new(
         endpoint: &Url,
         credential: &Arc<dyn TokenCredential>,
+        scope: &'static str,
         options: ClientOptions,
     ) -> Self {
-        let scopes = [Audience::Management.scope()];
-        let bearer = BearerTokenAuthorizationPolicy::new(Arc::clone(credential), scopes);
+        let bearer = BearerTokenAuthorizationPolicy::new(Arc::clone(credential), [scope]);
         Self {
             endpoint: endpoint.clone(),
             pipeline: Pipeline::new(
@@ -180,6 +179,16 @@ impl Arm {
     pub(crate) async fn delete(&self, place: Place<'_>) -> Result<(), NoAnswer> {
         let answer = self.send(Method::Delete, self.url(place), None::<&()>);
         answer.await.map(|_| ())
+    }
+
+    /// Has something made of what is sent.
+    pub(crate) async fn ask<B: Serialize + Sync, T: DeserializeOwned>(
+        &self,
+        place: Place<'_>,
+        body: &B,
+    ) -> Result<Answered<T>, NoAnswer> {
+        let answer = self.send(Method::Post, self.url(place), Some(body)).await?;
+        read(&answer)
     }
 
     /// Has something done.

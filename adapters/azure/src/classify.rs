@@ -288,7 +288,7 @@ pub(crate) fn login(operation: &str, codes: &str, logged: &str) -> Fault {
 
 /// What the log says: Azure's code, message and request id, or what the connection said. Escaped
 /// and cut: a log reader's terminal is no place for what a server sends.
-fn described(error: &NoAnswer) -> String {
+pub(crate) fn described(error: &NoAnswer) -> String {
     let text = match error {
         NoAnswer::NeverSent(why) | NoAnswer::NoCredentials(why) | NoAnswer::Lost(why) => {
             why.clone()

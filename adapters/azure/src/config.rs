@@ -10,6 +10,7 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::capability::{Carries, is_role_name};
+use crate::environment::Environment;
 use crate::limits::{
     ASSERTION_SECONDS_MAX, ASSERTION_SECONDS_MIN, ASSIGNMENT_SECONDS_MIN, CLOCK_SKEW_SECONDS,
     FLOOR_MARGIN_SECONDS, FLOOR_SECONDS, LANDS_LATE_SECONDS, REMOVAL_ALLOWANCE_SECONDS,
@@ -17,10 +18,6 @@ use crate::limits::{
 };
 use crate::scope::guid;
 
-/// Azure Resource Manager, for everybody who has no other address configured.
-const ENDPOINT: &str = "https://management.azure.com";
-/// Entra ID's token service.
-const AUTHORITY: &str = "https://login.microsoftonline.com";
 /// The most slots of a pool.
 const SLOTS_MAX: usize = 500;
 /// The longest name of a slot: it ends up in the subject of an assertion.
@@ -52,13 +49,21 @@ pub enum HandsOut {
 
 /// Where the credentials come from with which Jitney itself calls Azure.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(tag = "from", rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(from = "WrittenSource")]
 pub enum CredentialSource {
     /// An assertion of the broker's own issuer, which the application trusts.
     Issuer {
         /// The application.
         client_id: Uuid,
     },
+    /// The platform's word.
+    OfPlatform(PlatformIdentity),
+}
+
+/// An identity that the platform gives to whoever runs here, whatever our own issuer does.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(tag = "from", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum PlatformIdentity {
     /// A token that the platform writes into a file, as Kubernetes does.
     WorkloadIdentity {
         /// The application.
@@ -72,6 +77,41 @@ pub enum CredentialSource {
         #[serde(default)]
         client_id: Option<Uuid>,
     },
+}
+
+/// A source as it stands in a file: all three are told apart by the same key.
+#[derive(Deserialize)]
+#[serde(tag = "from", rename_all = "kebab-case", deny_unknown_fields)]
+enum WrittenSource {
+    Issuer {
+        client_id: Uuid,
+    },
+    WorkloadIdentity {
+        client_id: Uuid,
+        token_file: PathBuf,
+    },
+    ManagedIdentity {
+        #[serde(default)]
+        client_id: Option<Uuid>,
+    },
+}
+
+impl From<WrittenSource> for CredentialSource {
+    fn from(written: WrittenSource) -> Self {
+        match written {
+            WrittenSource::Issuer { client_id } => Self::Issuer { client_id },
+            WrittenSource::WorkloadIdentity {
+                client_id,
+                token_file,
+            } => Self::OfPlatform(PlatformIdentity::WorkloadIdentity {
+                client_id,
+                token_file,
+            }),
+            WrittenSource::ManagedIdentity { client_id } => {
+                Self::OfPlatform(PlatformIdentity::ManagedIdentity { client_id })
+            }
+        }
+    }
 }
 
 /// An identity of ours that carries one lease at a time.
@@ -92,6 +132,7 @@ pub struct Slot {
 pub struct AzureTarget {
     pub(crate) tenant: Uuid,
     pub(crate) subscription: Uuid,
+    pub(crate) environment: Environment,
     pub(crate) mode: Mode,
     pub(crate) slots: BTreeMap<String, Slot>,
     pub(crate) roles: BTreeMap<String, Uuid>,
@@ -100,6 +141,7 @@ pub struct AzureTarget {
     pub(crate) revoker_credentials: Option<CredentialSource>,
     pub(crate) endpoint: Url,
     pub(crate) authority: Url,
+    pub(crate) blob_endpoint: Option<Url>,
     pub(crate) certificate_authorities_file: Option<PathBuf>,
     pub(crate) elevate_deadline_seconds: u32,
     pub(crate) settle_seconds: u32,
@@ -114,6 +156,8 @@ struct Written {
     tenant: String,
     subscription: String,
     #[serde(default)]
+    environment: Environment,
+    #[serde(default)]
     mode: Mode,
     slots: BTreeMap<String, Slot>,
     #[serde(default)]
@@ -124,6 +168,7 @@ struct Written {
     revoker_credentials: Option<CredentialSource>,
     endpoint_url: Option<String>,
     authority_url: Option<String>,
+    blob_endpoint_url: Option<String>,
     certificate_authorities_file: Option<PathBuf>,
     #[serde(default = "deadline")]
     elevate_deadline_seconds: u32,
@@ -197,7 +242,7 @@ pub enum BadTarget {
     OwnIdentity(String),
 }
 
-fn text(key: &'static str, expected: &'static str, seen: &str) -> BadTarget {
+pub(crate) fn text(key: &'static str, expected: &'static str, seen: &str) -> BadTarget {
     let seen = seen.chars().take(80).flat_map(char::escape_default);
     BadTarget::Text {
         key,
@@ -219,7 +264,7 @@ fn within(key: &'static str, seen: u32, least: u32, most: u32) -> Result<(), Bad
     }
 }
 
-fn id(key: &'static str, written: &str) -> Result<Uuid, BadTarget> {
+pub(crate) fn id(key: &'static str, written: &str) -> Result<Uuid, BadTarget> {
     guid(written).ok_or_else(|| text(key, "a GUID", written))
 }
 
@@ -239,14 +284,27 @@ impl TryFrom<Written> for AzureTarget {
         Ok(Self {
             tenant: id("tenant", &written.tenant)?,
             subscription: id("subscription", &written.subscription)?,
+            environment: written.environment,
             mode: written.mode,
             roles: roles.collect::<Result<_, _>>()?,
             slots: written.slots,
             hands_out: written.hands_out,
             credentials: written.credentials,
             revoker_credentials: written.revoker_credentials,
-            endpoint: address("endpoint_url", written.endpoint_url.as_deref(), ENDPOINT)?,
-            authority: address("authority_url", written.authority_url.as_deref(), AUTHORITY)?,
+            endpoint: address(
+                "endpoint_url",
+                written.endpoint_url.as_deref(),
+                written.environment.endpoint(),
+            )?,
+            authority: address(
+                "authority_url",
+                written.authority_url.as_deref(),
+                written.environment.authority(),
+            )?,
+            blob_endpoint: written
+                .blob_endpoint_url
+                .map(|url| address("blob_endpoint_url", Some(&url), ""))
+                .transpose()?,
             certificate_authorities_file: written.certificate_authorities_file,
             elevate_deadline_seconds: written.elevate_deadline_seconds,
             settle_seconds: written.settle_seconds,
@@ -311,13 +369,19 @@ impl Written {
 const fn client(source: &CredentialSource) -> Option<Uuid> {
     match source {
         CredentialSource::Issuer { client_id }
-        | CredentialSource::WorkloadIdentity { client_id, .. } => Some(*client_id),
-        CredentialSource::ManagedIdentity { client_id } => *client_id,
+        | CredentialSource::OfPlatform(PlatformIdentity::WorkloadIdentity { client_id, .. }) => {
+            Some(*client_id)
+        }
+        CredentialSource::OfPlatform(PlatformIdentity::ManagedIdentity { client_id }) => *client_id,
     }
 }
 
 /// `https://HOST[:PORT]`. Never plain: whoever listens would read every credential.
-fn address(key: &'static str, written: Option<&str>, otherwise: &str) -> Result<Url, BadTarget> {
+pub(crate) fn address(
+    key: &'static str,
+    written: Option<&str>,
+    otherwise: &str,
+) -> Result<Url, BadTarget> {
     let seen = written.unwrap_or(otherwise);
     let wrong = || text(key, "`https://HOST[:PORT]`, without a path", seen);
     let url = Url::parse(seen).map_err(|_| wrong())?;
@@ -341,6 +405,15 @@ pub(crate) fn is_slot_name(text: &str) -> bool {
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
+impl PlatformIdentity {
+    /// Takes its path from this folder.
+    pub(crate) fn below(&mut self, folder: &Path) {
+        if let Self::WorkloadIdentity { token_file, .. } = self {
+            *token_file = folder.join(&*token_file);
+        }
+    }
+}
+
 impl AzureTarget {
     /// The same with every path taken from the configuration's own folder.
     #[must_use]
@@ -349,8 +422,8 @@ impl AzureTarget {
         self.certificate_authorities_file.as_mut().map(place);
         let revoker = self.revoker_credentials.as_mut();
         for source in core::iter::once(&mut self.credentials).chain(revoker) {
-            if let CredentialSource::WorkloadIdentity { token_file, .. } = source {
-                place(token_file);
+            if let CredentialSource::OfPlatform(source) = source {
+                source.below(folder);
             }
         }
         self
@@ -361,6 +434,11 @@ impl AzureTarget {
         self.slots
             .iter()
             .filter(move |(_, slot)| slot.carries == kind)
+    }
+
+    /// Whether Resource Manager is where its environment has it.
+    pub(crate) fn is_at_home(&self) -> bool {
+        self.endpoint.as_str().trim_end_matches('/') == self.environment.endpoint()
     }
 
     /// The longest an elevation may take.

@@ -1,23 +1,23 @@
 //! The way to Azure: credentials, clients, and how long they wait.
 //!
-//! Nothing is taken from the environment. The SDK's own defaults would look there for an authority,
-//! a tenant and an identity, so each is given by hand.
+//! Nothing is taken from the environment, but for where App Service has put the machine's identity.
+//! The SDK's own defaults would look there for an authority, a tenant and an identity, so each is
+//! given by hand.
 
 use core::time::Duration;
+use std::path::Path;
 use std::sync::Arc;
 
 use azure_core::cloud::{CloudConfiguration, CustomConfiguration};
 use azure_core::credentials::TokenCredential;
 use azure_core::http::{ClientOptions, ExponentialRetryOptions, RetryOptions, Transport};
-use azure_identity::{
-    ClientAssertionCredentialOptions, ManagedIdentityCredential, ManagedIdentityCredentialOptions,
-    UserAssignedId, WorkloadIdentityCredential, WorkloadIdentityCredentialOptions,
-};
+use azure_identity::{ManagedIdentityCredential, ManagedIdentityCredentialOptions, UserAssignedId};
 use url::{Host, Url};
+use uuid::Uuid;
 
 use crate::arm::Arm;
 use crate::assertion::{BROKER_SUBJECT, Login, Says, SignAssertion};
-use crate::config::{AzureTarget, CredentialSource};
+use crate::config::{AzureTarget, CredentialSource, PlatformIdentity};
 
 /// How long a connection may take.
 const CONNECT_SECONDS: u64 = 3;
@@ -30,28 +30,29 @@ const LOOK_SECONDS: i64 = 10;
 /// Why Azure cannot be called as a target's configuration says.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct CannotConnect(String);
+pub struct CannotConnect(pub(crate) String);
 
 /// How calls leave: by which certificates, to which authority.
 #[derive(Debug, Clone)]
 pub(crate) struct Way {
+    http: reqwest::Client,
     transport: Transport,
     authority: Url,
 }
 
 impl Way {
-    fn of(target: &AzureTarget) -> Result<Self, CannotConnect> {
-        let addresses = [&target.endpoint, &target.authority];
-        let mut client = reqwest::Client::builder()
-            .connect_timeout(Duration::from_secs(CONNECT_SECONDS))
-            .timeout(Duration::from_secs(ATTEMPT_SECONDS))
-            // Where a bearer token goes is written in the configuration, and never in an answer.
-            .redirect(reqwest::redirect::Policy::none());
+    /// The way to these addresses, with Entra at another.
+    pub(crate) fn to<'a>(
+        addresses: impl IntoIterator<Item = &'a Url>,
+        authority: &'a Url,
+        authorities_file: Option<&Path>,
+    ) -> Result<Self, CannotConnect> {
+        let mut client = plain_client();
         // What is on this machine no proxy can reach, nor must it see.
-        if addresses.into_iter().any(is_loopback) {
+        if addresses.into_iter().chain([authority]).any(is_loopback) {
             client = client.no_proxy();
         }
-        if let Some(file) = &target.certificate_authorities_file {
+        if let Some(file) = authorities_file {
             let cannot = |why: String| {
                 let told = format!(
                     "the certificates in `{}` cannot be used: {why} (`certificate_authorities_file`)",
@@ -64,13 +65,17 @@ impl Way {
                 .map_err(|error| cannot(error.to_string()))?;
             client = client.tls_certs_merge(bundle);
         }
-        let client = client
-            .build()
-            .map_err(|error| CannotConnect(format!("there is no TLS: {error}")))?;
+        let http = built(client)?;
         Ok(Self {
-            transport: Transport::new(Arc::new(client)),
-            authority: target.authority.clone(),
+            transport: Transport::new(Arc::new(http.clone())),
+            http,
+            authority: authority.clone(),
         })
+    }
+
+    /// For calls with a token that was handed out, beside the SDK.
+    pub(crate) const fn http(&self) -> &reqwest::Client {
+        &self.http
     }
 
     /// Options of a client that never tries twice: an attempt whose answer was lost may land after
@@ -101,7 +106,20 @@ impl Way {
     }
 }
 
-fn is_loopback(url: &Url) -> bool {
+fn plain_client() -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .connect_timeout(Duration::from_secs(CONNECT_SECONDS))
+        .timeout(Duration::from_secs(ATTEMPT_SECONDS))
+        // Where a bearer token goes is written in the configuration, and never in an answer.
+        .redirect(reqwest::redirect::Policy::none())
+}
+
+fn built(client: reqwest::ClientBuilder) -> Result<reqwest::Client, CannotConnect> {
+    let client = client.build();
+    client.map_err(|error| CannotConnect(format!("there is no TLS: {error}")))
+}
+
+pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),
@@ -126,10 +144,28 @@ impl Identities {
     /// # Errors
     /// When a file that the configuration names cannot be used.
     pub fn of(target: &AzureTarget, signer: Arc<dyn SignAssertion>) -> Result<Self, CannotConnect> {
-        let way = Way::of(target)?;
-        let granter = credential(&target.credentials, target, &way, &signer)?;
+        let authorities = target.certificate_authorities_file.as_deref();
+        let addresses = [&target.endpoint].into_iter().chain(&target.blob_endpoint);
+        let way = Way::to(addresses, &target.authority, authorities)?;
+        let credential = |source: &CredentialSource| match source {
+            CredentialSource::Issuer { client_id } => {
+                let credential: Arc<dyn TokenCredential> = Arc::new(Login {
+                    way: way.clone(),
+                    tenant: target.tenant,
+                    client_id: *client_id,
+                    says: Says::Signed {
+                        signer: Arc::clone(&signer),
+                        subject: BROKER_SUBJECT.to_owned(),
+                        audience: target.environment.exchange(),
+                    },
+                });
+                Ok(credential)
+            }
+            CredentialSource::OfPlatform(source) => source.credential(target.tenant, &way),
+        };
+        let granter = credential(&target.credentials)?;
         let revoker = match &target.revoker_credentials {
-            Some(source) => credential(source, target, &way, &signer)?,
+            Some(source) => credential(source)?,
             None => Arc::clone(&granter),
         };
         Ok(Self {
@@ -141,45 +177,48 @@ impl Identities {
     }
 }
 
-fn credential(
-    source: &CredentialSource,
-    target: &AzureTarget,
-    way: &Way,
-    signer: &Arc<dyn SignAssertion>,
-) -> Result<Arc<dyn TokenCredential>, CannotConnect> {
-    let unusable = |error: azure_core::Error| CannotConnect(format!("`credentials`: {error}"));
-    Ok(match source {
-        CredentialSource::Issuer { client_id } => Arc::new(Login {
-            way: way.clone(),
-            tenant: target.tenant,
-            client_id: *client_id,
-            says: Says {
-                signer: Arc::clone(signer),
-                subject: BROKER_SUBJECT.to_owned(),
-            },
-        }),
-        CredentialSource::WorkloadIdentity {
-            client_id,
-            token_file,
-        } => {
-            let options = WorkloadIdentityCredentialOptions {
-                credential_options: ClientAssertionCredentialOptions {
-                    client_options: way.patiently(),
-                },
-                client_id: Some(client_id.to_string()),
-                tenant_id: Some(target.tenant.to_string()),
-                token_file_path: Some(token_file.clone()),
-            };
-            WorkloadIdentityCredential::new(Some(options)).map_err(unusable)?
+impl PlatformIdentity {
+    /// The credential of this identity. A file that is not there yet is told at once.
+    pub(crate) fn credential(
+        &self,
+        tenant: Uuid,
+        way: &Way,
+    ) -> Result<Arc<dyn TokenCredential>, CannotConnect> {
+        match self {
+            Self::WorkloadIdentity {
+                client_id,
+                token_file,
+            } => {
+                if let Err(error) = std::fs::metadata(token_file) {
+                    let file = token_file.display();
+                    let told = format!("the token file `{file}` cannot be used: {error}");
+                    return Err(CannotConnect(told));
+                }
+                Ok(Arc::new(Login {
+                    way: way.clone(),
+                    tenant,
+                    client_id: *client_id,
+                    says: Says::InFile(token_file.clone()),
+                }))
+            }
+            Self::ManagedIdentity { client_id } => {
+                let options = ManagedIdentityCredentialOptions {
+                    user_assigned_id: client_id.map(|id| UserAssignedId::ClientId(id.to_string())),
+                    client_options: ClientOptions {
+                        // It is asked over plain HTTP, on this machine or its host.
+                        transport: Some(Transport::new(Arc::new(built(
+                            plain_client().no_proxy(),
+                        )?))),
+                        ..way.patiently()
+                    },
+                };
+                let credential = ManagedIdentityCredential::new(Some(options));
+                let credential =
+                    credential.map_err(|error| CannotConnect(format!("`credentials`: {error}")))?;
+                Ok(credential)
+            }
         }
-        CredentialSource::ManagedIdentity { client_id } => {
-            let options = ManagedIdentityCredentialOptions {
-                user_assigned_id: client_id.map(|id| UserAssignedId::ClientId(id.to_string())),
-                ..ManagedIdentityCredentialOptions::default()
-            };
-            ManagedIdentityCredential::new(Some(options)).map_err(unusable)?
-        }
-    })
+    }
 }
 
 /// The clients of one target.
@@ -203,12 +242,15 @@ impl Clients {
             way,
             ..
         } = identities;
-        let endpoint = &target.endpoint;
+        let arm = |who, options| {
+            let scope = target.environment.management();
+            Arm::new(&target.endpoint, who, scope, options)
+        };
         Self {
-            giving: Arm::new(endpoint, granter, way.once()),
-            looking: Arm::new(endpoint, granter, way.patiently()),
-            taking: Arm::new(endpoint, revoker, way.once()),
-            reading: Arm::new(endpoint, revoker, way.patiently()),
+            giving: arm(granter, way.once()),
+            looking: arm(granter, way.patiently()),
+            taking: arm(revoker, way.once()),
+            reading: arm(revoker, way.patiently()),
         }
     }
 }

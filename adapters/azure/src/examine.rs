@@ -18,12 +18,13 @@ use crate::claims::Claims;
 use crate::classify::{Call, fault, printable};
 use crate::config::{AzureTarget, Mode};
 use crate::connect::{Clients, Identities};
+use crate::environment::Environment;
 use crate::limits::{ASSIGNMENT_MARGIN_SECONDS, TOKEN_SECONDS_MAX};
 use crate::resources::{PIM_VERSION, PolicyAssignment, RBAC_VERSION, Resource as Found, Rule};
 use crate::role::Definition;
 use crate::scope::{Scope, guid, role};
 use crate::standing::{Look, Seen};
-use crate::terms::{Audience, role_id};
+use crate::terms::role_id;
 
 /// What one look at a target found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -56,9 +57,11 @@ pub async fn examine(
 ) -> Examination {
     let mut found = Examination::default();
     let clients = Clients::new(target, identities);
-    let granter = found.who("granter", &identities.granter).await;
+    let granter = (&identities.granter, target.environment);
+    let granter = found.who("granter", granter).await;
     if target.revoker_credentials.is_some() {
-        found.who("revoker", &identities.revoker).await;
+        let revoker = (&identities.revoker, target.environment);
+        found.who("revoker", revoker).await;
     }
     found.pool(target);
     let Some(granter) = granter else {
@@ -119,8 +122,12 @@ fn named(target: &AzureTarget, name: &str) -> Option<Uuid> {
 
 impl Examination {
     /// Who an identity is, as Azure will see it.
-    async fn who(&mut self, part: &str, identity: &Arc<dyn TokenCredential>) -> Option<Uuid> {
-        let scopes = [Audience::Management.scope()];
+    async fn who(
+        &mut self,
+        part: &str,
+        (identity, environment): (&Arc<dyn TokenCredential>, Environment),
+    ) -> Option<Uuid> {
+        let scopes = [environment.management()];
         let token = match identity.get_token(&scopes, None).await {
             Ok(token) => token,
             Err(error) => {

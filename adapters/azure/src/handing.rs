@@ -14,7 +14,7 @@ use crate::adapter::{AzureAdapter, own_fault};
 use crate::arm::{NoAnswer, chain};
 use crate::assertion::{CannotSign, Login, Says, slot_subject};
 use crate::claims::Claims;
-use crate::classify::{Call, fault, login};
+use crate::classify::{Call, fault, login, printable};
 use crate::config::HandsOut;
 use crate::terms::{Audience, Terms};
 
@@ -45,7 +45,7 @@ impl AzureAdapter {
     pub(crate) async fn hand_out(&self, terms: &Terms) -> Result<Elevation, Fault> {
         match terms.hands_out {
             HandsOut::Token => self.token(terms).await,
-            HandsOut::Assertion => self.assertion(terms),
+            HandsOut::Assertion => self.assertion(terms).await,
         }
     }
 
@@ -54,12 +54,13 @@ impl AzureAdapter {
             way: self.identities.way.clone(),
             tenant: self.config().tenant,
             client_id: terms.client_id,
-            says: Says {
+            says: Says::Signed {
                 signer: Arc::clone(&self.identities.signer),
                 subject: slot_subject(&terms.slot),
+                audience: self.config().environment.exchange(),
             },
         };
-        let scopes = [terms.audience.scope()];
+        let scopes = [terms.audience.scope(self.config().environment)];
         let answer = credential.get_token(&scopes, None).await;
         let token = answer.map_err(|error| no_token(&error))?;
         let text = token.token.secret();
@@ -82,13 +83,14 @@ impl AzureAdapter {
         })
     }
 
-    fn assertion(&self, terms: &Terms) -> Result<Elevation, Fault> {
+    async fn assertion(&self, terms: &Terms) -> Result<Elevation, Fault> {
         let lives = Duration::from_secs(self.config().assertion_seconds.into());
-        let signed = self
-            .identities
-            .signer
-            .sign(&slot_subject(&terms.slot), lives);
-        let signed = signed.map_err(|error| unsigned(&error.to_string()))?;
+        let (subject, audience) = (
+            slot_subject(&terms.slot),
+            self.config().environment.exchange(),
+        );
+        let signed = self.identities.signer.sign(&subject, audience, lives);
+        let signed = signed.await.map_err(|error| unsigned(&error))?;
         let mut settings = self.settings(terms);
         let authority = self.config().authority.as_str().trim_end_matches('/');
         settings.push((AUTHORITY_HOST, authority.to_owned()));
@@ -114,13 +116,21 @@ impl AzureAdapter {
     }
 }
 
-fn unsigned(why: &str) -> Fault {
-    own_fault(
-        FaultKind::Retryable { after: None },
-        "azure_own_issuer",
-        "the broker cannot say who carries this lease; the platform team must look",
-        why.to_owned(),
-    )
+/// Nothing was signed, so nothing was shown to anybody.
+fn unsigned(error: &CannotSign) -> Fault {
+    let (kind, code, told) = match error {
+        CannotSign::ForNow { after, .. } => (
+            FaultKind::Retryable { after: *after },
+            "azure_own_issuer_away",
+            "the broker cannot say just now who carries this lease; try again shortly",
+        ),
+        CannotSign::Refused(_) => (
+            FaultKind::Permanent,
+            "azure_own_issuer",
+            "the broker cannot say who carries this lease; the platform team must look",
+        ),
+    };
+    own_fault(kind, code, told, printable(&error.to_string()))
 }
 
 /// Why there is no token. The SDK wraps whatever it was into one kind of error, so it is looked for
@@ -129,7 +139,7 @@ fn no_token(error: &azure_core::Error) -> Fault {
     let first: &(dyn Error + 'static) = error;
     for error in core::iter::successors(Some(first), |&error| error.source()) {
         if let Some(cannot) = error.downcast_ref::<CannotSign>() {
-            return unsigned(&cannot.to_string());
+            return unsigned(cannot);
         }
         match error
             .downcast_ref::<azure_core::Error>()

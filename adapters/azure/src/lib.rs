@@ -17,12 +17,14 @@ mod condition;
 mod config;
 mod connect;
 mod elevate;
+mod environment;
 mod examine;
 mod giving;
 mod handing;
 mod judge;
 pub mod limits;
 mod plan;
+mod probe;
 mod promise;
 mod removing;
 mod resources;
@@ -33,18 +35,23 @@ mod stamp;
 mod standing;
 mod sweep;
 mod terms;
+mod vault;
 mod watch;
 
 pub use adapter::{AzureAdapter, CLOUD};
 pub use assertion::{
     AUDIENCE, Assertion, BROKER_SUBJECT, CannotSign, SLOT_SUBJECT_PREFIX, SignAssertion,
 };
-pub use config::{AzureTarget, BadTarget, CredentialSource, HandsOut, Mode, Slot};
+pub use config::{
+    AzureTarget, BadTarget, CredentialSource, HandsOut, Mode, PlatformIdentity, Slot,
+};
 pub use connect::{CannotConnect, Identities};
+pub use environment::Environment;
 pub use examine::{Examination, examine};
 pub use handing::{
     ACCESS_TOKEN, ASSERTION, ASSERTION_KIND, AUTHORITY_HOST, CLIENT_ID, STORAGE_ACCESS_TOKEN,
     SUBSCRIPTION_ID, TENANT_ID, TOKEN_KIND,
 };
 pub use scope::{BadResourceId, Scope};
+pub use vault::{KeyFault, KeyVault, RsaPublic, VaultKey};
 pub use watch::Stopwatch;

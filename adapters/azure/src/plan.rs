@@ -22,8 +22,9 @@ use crate::scope::{Scope, guid, role};
 use crate::stamp::JobLabels;
 use crate::terms::{Audience, Grant, Purpose, Terms};
 
-/// The part of a lane's name before the slot's.
-pub(crate) const LANE_PREFIX: &str = "slot/";
+/// The part of a lane's name before the identity's object id. A slot's own name is the operator's to
+/// change and to give to another identity; what is to be ended, and what rests, is the identity.
+const LANE_PREFIX: &str = "slot/";
 
 /// Plans for one target.
 #[derive(Debug, Clone)]
@@ -59,7 +60,7 @@ impl Planner {
             job: JobLabels::of(order.job),
         };
         Ok(Plan {
-            lane: self.lane(name),
+            lane: self.lane(slot.object_id),
             lane_capacity: 1,
             summary: summary(&terms),
             answers_within_seconds: self.config.elevate_deadline_seconds,
@@ -85,15 +86,21 @@ impl Planner {
             return Vec::new();
         };
         let slots = self.config.slots_for(kind);
-        slots.map(|(name, _)| self.lane(name)).collect()
+        slots.map(|(_, slot)| self.lane(slot.object_id)).collect()
     }
 
-    /// The lane of a slot.
-    pub(crate) fn lane(&self, slot: &str) -> LaneId {
+    /// The lane of an identity, whether it is in the pool or not.
+    pub(crate) fn lane(&self, principal: Uuid) -> LaneId {
         LaneId {
             target: self.target.clone(),
-            name: format!("{LANE_PREFIX}{slot}"),
+            name: format!("{LANE_PREFIX}{principal}"),
         }
+    }
+
+    /// Whose lane it is, if it is one of this target.
+    pub(crate) fn principal(&self, lane: &LaneId) -> Option<Uuid> {
+        let id = lane.name.strip_prefix(LANE_PREFIX)?;
+        guid(id).filter(|_| lane.target == self.target)
     }
 
     /// Every slot: what was granted on a resource may lie on any of them.
@@ -102,8 +109,8 @@ impl Planner {
         if resources.iter().any(is_ours) {
             self.config
                 .slots
-                .keys()
-                .map(|name| self.lane(name))
+                .values()
+                .map(|slot| self.lane(slot.object_id))
                 .collect()
         } else {
             BTreeSet::new()
@@ -208,9 +215,9 @@ impl Planner {
                 ),
             });
         };
-        let name = lane.name.strip_prefix(LANE_PREFIX);
-        let known = name.and_then(|name| self.config.slots.get_key_value(name));
-        match known.filter(|(_, slot)| lane.target == self.target && slot.carries == kind) {
+        let principal = self.principal(lane);
+        let mut known = self.config.slots_for(kind);
+        match known.find(|(_, slot)| Some(slot.object_id) == principal) {
             Some((name, slot)) => Ok((name, slot)),
             None => {
                 let told = format!("`{lane}` is not a slot of this target for such a lease");

@@ -176,3 +176,6 @@ pub(crate) struct Rule {
     #[serde(default)]
     pub(crate) maximum_duration: Option<String>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,7 +24,6 @@ use crate::classify::{Call, fault};
 use crate::config::Mode;
 use crate::judge::{Case, Found, judge};
 use crate::limits::LOOK_SECONDS;
-use crate::plan::LANE_PREFIX;
 use crate::removing::Removal;
 use crate::scope::Scope;
 use crate::standing::{Look, Open, RoleAt, Seen, Standing};
@@ -38,10 +37,7 @@ impl Revoke for AzureAdapter {
         due: &[Recorded<Revoking>],
         holds: &[Hold],
     ) -> Result<Pass, Fault> {
-        let Some(duty) = self.duty(lane, due, holds)? else {
-            tracing::warn!(%lane, "the slot is in no configuration any more: nobody is given it");
-            return Ok(Pass::default());
-        };
+        let duty = self.duty(lane, due, holds)?;
         let calm = self.calms.of(lane);
         let mut calm = calm.lock().await;
         let before = self.look(&duty).await?;
@@ -63,8 +59,9 @@ impl Revoke for AzureAdapter {
         Ok(round.pass(&mut calm))
     }
 
-    async fn sweep(&self, after: Option<String>) -> Result<Page, Fault> {
-        self.look_through(after).await
+    /// All there is is one page, so nothing comes after it.
+    async fn sweep(&self, _after: Option<String>) -> Result<Page, Fault> {
+        self.look_through().await
     }
 }
 
@@ -138,15 +135,15 @@ impl Duty {
 }
 
 impl AzureAdapter {
-    /// What is asked for; nothing for a slot that is in no configuration and has no lease due.
+    /// What is asked for. The lane says whose it is, so a slot that was taken out of the
+    /// configuration, or goes by another name there, is looked after all the same.
     fn duty(
         &self,
         lane: &LaneId,
         due: &[Recorded<Revoking>],
         holds: &[Hold],
-    ) -> Result<Option<Duty>, Fault> {
-        let name = lane.name.strip_prefix(LANE_PREFIX);
-        let Some(name) = name.filter(|_| lane.target == self.planner.target) else {
+    ) -> Result<Duty, Fault> {
+        let Some(principal) = self.planner.principal(lane) else {
             let logged = format!("`{lane}` is not a lane of `{}`", self.planner.target);
             let permanent = FaultKind::Permanent;
             return Err(own_fault(
@@ -156,13 +153,10 @@ impl AzureAdapter {
                 logged,
             ));
         };
-        let config = self.config();
-        let mut principal = config.slots.get(name).map(|slot| slot.object_id);
-        let (mut mode, mut leases) = (config.mode, Vec::new());
+        let (mut mode, mut leases) = (self.config().mode, Vec::new());
         for lease in due {
             let terms = self.terms(lease.terms())?;
             // What was recorded with the lease, and not what the configuration says meanwhile.
-            principal = Some(terms.object_id);
             if terms.mode == Mode::Pim {
                 mode = Mode::Pim;
             }
@@ -176,12 +170,12 @@ impl AzureAdapter {
                 places: places.collect(),
             });
         }
-        Ok(principal.map(|principal| Duty {
+        Ok(Duty {
             principal,
             mode,
             leases,
             held: holds.iter().map(|hold| hold.held.clone()).collect(),
-        }))
+        })
     }
 
     async fn look(&self, duty: &Duty) -> Result<Seen, Fault> {

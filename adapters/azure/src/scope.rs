@@ -93,6 +93,15 @@ impl Scope {
     }
 }
 
+impl Scope {
+    /// The name of the storage account that a container lies in.
+    pub(crate) fn account(&self) -> Option<&str> {
+        self.container()?;
+        // `/subscriptions/ID/resourceGroups/NAME/providers/Microsoft.Storage/storageAccounts/NAME`
+        self.id.split('/').nth(8)
+    }
+}
+
 impl PartialEq for Scope {
     fn eq(&self, other: &Self) -> bool {
         self.id.eq_ignore_ascii_case(&other.id)
@@ -162,6 +171,18 @@ impl TryFrom<String> for Scope {
 impl From<Scope> for String {
     fn from(scope: Scope) -> Self {
         scope.id
+    }
+}
+
+/// The second name that a subscription has, as PIM's documents show it.
+const SECOND_NAME: &str = "/providers/Microsoft.Subscription/subscriptions/";
+
+/// A scope as Azure shows it. What an operator writes has one name only: two would be two resources.
+pub(crate) fn shown(text: &str) -> Result<Scope, BadResourceId> {
+    let second = text.split_at_checked(SECOND_NAME.len());
+    match second.filter(|(name, _)| name.eq_ignore_ascii_case(SECOND_NAME)) {
+        Some((_, subscription)) => format!("/subscriptions/{subscription}").parse(),
+        None => text.parse(),
     }
 }
 

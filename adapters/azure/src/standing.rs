@@ -17,7 +17,7 @@ use crate::config::Mode;
 use crate::resources::{
     Assignment, Instance, PIM_VERSION, Progress, RBAC_VERSION, Request, Resource, time,
 };
-use crate::scope::{Scope, role};
+use crate::scope::{Scope, role, shown};
 use crate::stamp::Stamp;
 
 /// A role on a scope: what can be there once, for one identity.
@@ -114,24 +114,33 @@ impl Look<'_> {
         let mut scopes = scopes.clone();
         scopes.insert(Scope::subscription(self.subscription));
         let mut lists = Lists::default();
+        let filter = format!("principalId eq '{principal}'");
         for scope in &scopes {
-            self.read(principal, scope, &mut lists).await?;
+            self.read(Some(&filter), scope, &mut lists).await?;
         }
         Ok(lists.seen(self.installation, principal))
     }
 
+    /// Looks at everything in the subscription, whoever has it.
+    pub(crate) async fn everywhere(&self) -> Result<BTreeMap<Uuid, Seen>, NoAnswer> {
+        let mut lists = Lists::default();
+        let whole = Scope::subscription(self.subscription);
+        self.read(None, &whole, &mut lists).await?;
+        let seen = |who| (who, lists.seen(self.installation, who));
+        Ok(lists.principals().into_iter().map(seen).collect())
+    }
+
     async fn read(
         &self,
-        principal: Uuid,
+        filter: Option<&str>,
         scope: &Scope,
         lists: &mut Lists,
     ) -> Result<(), NoAnswer> {
-        let filter = format!("principalId eq '{principal}'");
         let of = |kind: &str| format!("{scope}/providers/Microsoft.Authorization/{kind}");
         let place = |path, api_version| Place {
             path,
             api_version,
-            filter: Some(&filter),
+            filter,
         };
         let path = of("roleAssignments");
         let found: Vec<Resource<_>> = self.arm.list(place(&path, RBAC_VERSION)).await?;
@@ -167,7 +176,7 @@ fn by_id<P>(resource: Resource<P>) -> (String, Resource<P>) {
 }
 
 fn place(role_id: &str, scope: &str) -> Option<RoleAt> {
-    Some((role(role_id).ok()?, scope.parse().ok()?))
+    Some((role(role_id).ok()?, shown(scope).ok()?))
 }
 
 fn is_for(principal: Uuid, id: &str) -> bool {
@@ -175,6 +184,18 @@ fn is_for(principal: Uuid, id: &str) -> bool {
 }
 
 impl Lists {
+    /// Everybody who is in them.
+    fn principals(&self) -> BTreeSet<Uuid> {
+        let assignments = self.assignments.values();
+        let assignments = assignments.map(|it| &it.properties.principal_id);
+        let instances = self.instances.values();
+        let instances = instances.map(|it| &it.properties.principal_id);
+        let requests = self.requests.values();
+        let requests = requests.map(|it| &it.properties.principal_id);
+        let all = assignments.chain(instances).chain(requests);
+        all.filter_map(|id| id.parse().ok()).collect()
+    }
+
     fn seen(&self, installation: &InstallationName, principal: Uuid) -> Seen {
         let mut standing: BTreeMap<RoleAt, Standing> = BTreeMap::new();
         for (place, instance) in self.instances(principal) {

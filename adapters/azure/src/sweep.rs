@@ -1,48 +1,59 @@
-//! Looking through a subscription for what our slots have.
+//! Looking through a subscription for what bears our stamp, on our slots and on whatever else: three
+//! lists, however large the pool is.
 
-use core::ops::Bound;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use jitney_core::adapter::{Page, Stamped, StampedKind};
 use jitney_core::evidence::Held;
 use jitney_core::fault::Fault;
 use jitney_core::handle::Handle;
+use uuid::Uuid;
 
 use crate::adapter::AzureAdapter;
 use crate::classify::{Call, fault};
 use crate::standing::{Look, RoleAt, Seen};
 
 impl AzureAdapter {
-    /// What one slot has, the next after `after`.
-    pub(crate) async fn look_through(&self, after: Option<String>) -> Result<Page, Fault> {
-        let config = self.config();
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let mut slots = config.slots.range((from, Bound::Unbounded));
-        let Some((name, slot)) = slots.next() else {
-            return Ok(Page::default());
-        };
-        let look = Look {
-            arm: &self.clients.reading,
-            installation: &self.planner.installation,
-            subscription: config.subscription,
-            mode: config.mode,
-        };
-        let seen = look.at(slot.object_id, &BTreeSet::new()).await;
-        let seen = seen.map_err(|error| fault(Call::Reads, "GET what a slot has", &error))?;
+    /// What everybody has, in one look: slots, also those that were taken out of the configuration,
+    /// and whoever copied a stamp.
+    pub(crate) async fn look_through(&self) -> Result<Page, Fault> {
+        let all = self.looking().everywhere().await;
+        let all = all.map_err(|error| fault(Call::Reads, "GET what everybody has", &error))?;
+        let slots = &self.config().slots;
+        let names: BTreeMap<Uuid, &String> = slots
+            .iter()
+            .map(|(name, slot)| (slot.object_id, name))
+            .collect();
+        let found = all.iter().flat_map(|(who, seen)| {
+            let told = match names.get(who) {
+                Some(name) => format!("slot `{name}`"),
+                None => format!("identity `{who}`, which is no slot"),
+            };
+            self.stamped(*who, &told, seen)
+        });
         Ok(Page {
-            found: self.stamped(name, &seen),
-            next: slots.next().map(|_| name.clone()),
+            found: found.collect(),
+            next: None,
         })
     }
 
-    fn stamped(&self, slot: &str, seen: &Seen) -> Vec<Stamped> {
-        let lane = self.planner.lane(slot);
+    fn looking(&self) -> Look<'_> {
+        Look {
+            arm: &self.clients.reading,
+            installation: &self.planner.installation,
+            subscription: self.config().subscription,
+            mode: self.config().mode,
+        }
+    }
+
+    fn stamped(&self, principal: Uuid, who: &str, seen: &Seen) -> Vec<Stamped> {
+        let lane = self.planner.lane(principal);
         let grant = |handle: &Handle, mark, (role, scope): &RoleAt| Stamped {
             lane: lane.clone(),
             held: Held::Grant(handle.clone()),
             mark,
             kind: StampedKind::Grant,
-            native: format!("role {role} on {scope}, slot `{slot}`"),
+            native: format!("role {role} on {scope}, {who}"),
         };
         let standing = seen.standing.iter().filter_map(|standing| {
             let handle = standing.handle.as_ref()?;
@@ -57,7 +68,7 @@ impl AzureAdapter {
             held: Held::IssuedBefore(at),
             mark: Some(mark),
             kind: StampedKind::Enforcement,
-            native: format!("the latest removal from slot `{slot}`"),
+            native: format!("the latest removal from {who}"),
         });
         standing.chain(open).chain(taken).collect()
     }

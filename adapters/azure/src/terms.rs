@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::capability::BlobAction;
 use crate::config::{HandsOut, Mode};
+use crate::environment::Environment;
 use crate::scope::Scope;
 use crate::stamp::JobLabels;
 
@@ -65,10 +66,10 @@ pub(crate) enum Audience {
 
 impl Audience {
     /// As Entra is asked for it.
-    pub(crate) const fn scope(self) -> &'static str {
+    pub(crate) const fn scope(self, environment: Environment) -> &'static str {
         match self {
-            Self::Storage => "https://storage.azure.com/.default",
-            Self::Management => "https://management.azure.com/.default",
+            Self::Storage => environment.storage(),
+            Self::Management => environment.management(),
         }
     }
 }

@@ -12,10 +12,14 @@ use serde_json::{Value, json};
 use crate::adapter::{GcpAdapter, own_fault};
 use crate::capability::TokenScope;
 use crate::classify::{Call, TOLD_UNKNOWN};
-use crate::names::{AccountEmail, PolicyName};
+use crate::config::Pool;
+use crate::connect::Purpose;
+use crate::entitlement::Entitlement;
+use crate::grant::Grant;
+use crate::names::{AccountEmail, EntitlementName, PolicyName};
 use crate::policy::{Binding, Which};
 use crate::policy_lane::{Edit, refused};
-use crate::quota::Purpose;
+
 use crate::rest::{Body, Request, Service};
 use crate::slot::{Freshness, Seen, Slot, Token};
 use crate::stamp::{Described, Stamp, description};
@@ -29,6 +33,7 @@ const TOLD_QUOTA: &str = "as many leases as Google takes in a minute are under w
 pub(crate) struct AccountSlot<'a> {
     pub(crate) adapter: &'a GcpAdapter,
     pub(crate) account: &'a AccountEmail,
+    pub(crate) purpose: Purpose,
 }
 
 impl AccountSlot<'_> {
@@ -44,8 +49,8 @@ impl AccountSlot<'_> {
 
     async fn change(
         &self,
-        operation: &'static str,
-        method: Method,
+        purpose: Purpose,
+        (operation, method): (&'static str, Method),
         path: String,
         body: &Value,
     ) -> Result<(), Fault> {
@@ -57,7 +62,7 @@ impl AccountSlot<'_> {
             path,
             body: Body::Json(body),
         };
-        self.adapter.rest.send(&request).await?;
+        self.adapter.clients.of(purpose).send(&request).await?;
         Ok(())
     }
 
@@ -136,7 +141,7 @@ impl Slot for AccountSlot<'_> {
             path: self.path(),
             body: Body::Nothing,
         };
-        let answer = match self.adapter.rest.send(&request).await {
+        let answer = match self.adapter.clients.of(self.purpose).send(&request).await {
             Err(failed) if failed.is_absent() => return Ok(None),
             answered => answered?,
         };
@@ -170,26 +175,27 @@ impl Slot for AccountSlot<'_> {
             "serviceAccount": { "description": description },
             "updateMask": "description",
         });
-        self.change("serviceAccounts.patch", Method::PATCH, self.path(), &body)
-            .await
+        let call = ("serviceAccounts.patch", Method::PATCH);
+        self.change(self.purpose, call, self.path(), &body).await
     }
 
     async fn enable(&self) -> Result<(), Fault> {
         self.room(Purpose::Gives).await?;
         let path = format!("{}:enable", self.path());
-        self.change("serviceAccounts.enable", Method::POST, path, &json!({}))
-            .await
+        let call = ("serviceAccounts.enable", Method::POST);
+        self.change(Purpose::Gives, call, path, &json!({})).await
     }
 
     async fn disable(&self) -> Result<(), Fault> {
         self.room(Purpose::Takes).await?;
         let path = format!("{}:disable", self.path());
-        self.change("serviceAccounts.disable", Method::POST, path, &json!({}))
-            .await
+        let call = ("serviceAccounts.disable", Method::POST);
+        self.change(Purpose::Takes, call, path, &json!({})).await
     }
 
     async fn would_bind(&self, on: &PolicyName, binding: &Binding) -> Result<(), Fault> {
-        let policy = self.adapter.policy(on).look(Freshness::Now).await?;
+        let lane = self.adapter.policy(on);
+        let policy = lane.look(Freshness::Now, Purpose::Gives).await?;
         policy.takes(binding).map_err(|why| refused(on, &why))
     }
 
@@ -206,12 +212,62 @@ impl Slot for AccountSlot<'_> {
     ) -> Result<Vec<Handle>, Fault> {
         let lane = self.adapter.policy(on);
         let installation = &self.adapter.planner.installation;
-        let mut known = lane.look(freshness).await?;
+        let mut known = lane.look(freshness, Purpose::Takes).await?;
         if known.remove(self.account, which, installation).is_empty() {
             return Ok(Vec::new());
         }
         lane.edit(Edit::Remove(self.account.clone(), which.clone()))
             .await
+    }
+
+    fn entitlements(&self) -> &BTreeSet<EntitlementName> {
+        const NONE: &BTreeSet<EntitlementName> = &BTreeSet::new();
+        let pools = self.adapter.config().pools.values();
+        let mut entitled = pools.filter_map(|pool| match pool {
+            Pool::Entitled(accounts, entitlements) => Some((accounts, entitlements)),
+            Pool::Exclusive(_) | Pool::Standing(..) | Pool::Shared(_) | Pool::Boundary(..) => None,
+        });
+        let its = entitled.find(|(accounts, _)| accounts.contains(self.account));
+        its.map_or(NONE, |(_, entitlements)| entitlements)
+    }
+
+    async fn entitlement(&self, name: &EntitlementName) -> Result<Entitlement, Fault> {
+        self.adapter.entitlement(self.purpose, name).await
+    }
+
+    async fn open_grants(&self, of: &EntitlementName) -> Result<Vec<Grant>, Fault> {
+        let mut open = self.adapter.open_grants(self.purpose, of).await?;
+        open.retain(|grant| grant.is_of(self.account));
+        Ok(open)
+    }
+
+    async fn grant(&self, grant: &Grant, of: &EntitlementName) -> Result<Grant, Fault> {
+        self.adapter.grant(self.purpose, grant, of).await
+    }
+
+    async fn ask(
+        &self,
+        of: &EntitlementName,
+        handle: &Handle,
+        seconds: u64,
+        token: &Token,
+    ) -> Result<Grant, Fault> {
+        let asked = self.adapter.create_grant(of, handle, seconds, token).await;
+        asked.map_err(|fault| Fault {
+            logged: format!("{} asks for {of}: {}", self.account, fault.logged),
+            ..fault
+        })
+    }
+
+    async fn end_grant(&self, grant: &Grant) -> Result<(), Fault> {
+        self.adapter.revoke_grant(self.purpose, grant).await
+    }
+
+    async fn bound_to(&self, freshness: Freshness) -> Result<Option<String>, Fault> {
+        let project = PolicyName::Project(self.adapter.config().project.clone());
+        let lane = self.adapter.policy(&project);
+        let policy = lane.look(freshness, self.purpose).await?;
+        Ok(policy.anything(self.account).map(str::to_owned))
     }
 
     async fn mint(&self, scopes: &BTreeSet<TokenScope>, seconds: u32) -> Result<Token, Fault> {
@@ -230,7 +286,8 @@ impl Slot for AccountSlot<'_> {
             ),
             body: Body::Json(&body),
         };
-        let answer = self.adapter.rest.send(&request).await?;
+        let rest = self.adapter.clients.of(Purpose::Gives);
+        let answer = rest.send(&request).await?;
         token(&answer).ok_or_else(|| {
             let logged = "generateAccessToken: the answer has no token in it".to_owned();
             own_fault(FaultKind::Ambiguous, "gcp_no_answer", TOLD_UNKNOWN, logged)

@@ -5,21 +5,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jitney_core::catalogue::Resource;
+use jitney_core::cloud_clock::CloudClock;
 use jitney_core::fault::{Fault, FaultKind};
 use jitney_core::id::{BadId, CloudName, InstallationName, TargetName};
 use jitney_core::plan::LaneId;
 use jitney_core::time::Clock;
+use tokio::time::Instant;
 
 use crate::account_slot::AccountSlot;
-use crate::cloud_clock::CloudClock;
 use crate::config::GcpTarget;
-use crate::connect::Identity;
+use crate::connect::{Identities, Purpose};
 use crate::names::{AccountEmail, PolicyName, ProjectRole};
 use crate::plan::Planner;
 use crate::policy_lane::PolicyLane;
 use crate::policy_store::PolicyStore;
 use crate::quota::Quota;
-use crate::rest::Rest;
+use crate::rest::Clients;
 use crate::taking::Watch;
 
 /// The name by which the catalogue's columns and the configuration call this cloud.
@@ -31,7 +32,7 @@ pub(crate) const TOLD_REVOKING: &str = "what was granted is still being taken ba
 /// Elevates and revokes in one Google Cloud target.
 pub struct GcpAdapter {
     pub(crate) planner: Planner,
-    pub(crate) rest: Arc<Rest>,
+    pub(crate) clients: Arc<Clients>,
     pub(crate) clock: Arc<CloudClock>,
     pub(crate) quota: Quota,
     /// The policies in which a lease of this target can have bindings, by the inventory.
@@ -61,14 +62,19 @@ impl GcpAdapter {
         target: TargetName,
         config: GcpTarget,
         installation: InstallationName,
-        identity: Identity,
+        identities: impl Into<Identities>,
         clock: Arc<dyn Clock>,
         resources: impl IntoIterator<Item = &'a Resource>,
     ) -> Result<Self, NoAdapter> {
-        let clock = Arc::new(CloudClock::new(clock));
+        let began = Instant::now();
+        let clock = Arc::new(CloudClock::new(clock, move || began.elapsed()));
         let writes = usize::try_from(config.account_writes_per_minute).unwrap_or(usize::MAX);
         Ok(Self {
-            rest: Arc::new(Rest::new(&config, identity, Arc::clone(&clock))?),
+            clients: Arc::new(Clients::new(
+                &config,
+                identities.into(),
+                Arc::clone(&clock),
+            )?),
             quota: Quota::of(writes),
             known: policies(resources),
             lanes: Mutex::default(),
@@ -87,11 +93,16 @@ impl GcpAdapter {
         &self.planner.config
     }
 
-    /// An account as a lease has to do with it.
-    pub(crate) const fn slot<'a>(&'a self, account: &'a AccountEmail) -> AccountSlot<'a> {
+    /// An account as a lease has to do with it, for whoever gives or takes back.
+    pub(crate) const fn slot<'a>(
+        &'a self,
+        account: &'a AccountEmail,
+        purpose: Purpose,
+    ) -> AccountSlot<'a> {
         AccountSlot {
             adapter: self,
             account,
+            purpose,
         }
     }
 
@@ -100,7 +111,7 @@ impl GcpAdapter {
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         let lane = lanes.entry(on.clone()).or_insert_with(|| {
             let store = PolicyStore {
-                rest: Arc::clone(&self.rest),
+                clients: Arc::clone(&self.clients),
                 clock: Arc::clone(&self.clock),
             };
             let installation = self.planner.installation.clone();

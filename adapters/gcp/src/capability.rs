@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::names::RoleName;
+use crate::names::{BadName, RoleName};
 
 /// The terms of one capability's Google column.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -12,7 +12,10 @@ pub(crate) enum Terms {
     /// A role on a bucket, narrowed to the objects beneath the scope's path.
     Objects {
         /// The role.
-        role: RoleName,
+        role: Role,
+        /// What a role of the operator's own holds, no more and no less.
+        #[serde(default)]
+        permissions: Vec<String>,
         /// Whether the role lists objects: then it may list those beneath the path.
         lists: bool,
         /// The token's own limit.
@@ -27,6 +30,35 @@ pub(crate) enum Terms {
     },
     /// A role that a project made, on that project; the resource is the role itself.
     OwnRole {},
+}
+
+/// The role that carries a capability.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) enum Role {
+    /// By its name at Google.
+    Known(RoleName),
+    /// By the name under which a target's `roles` has one.
+    Named(String),
+}
+
+impl TryFrom<String> for Role {
+    type Error = BadName;
+
+    fn try_from(text: String) -> Result<Self, BadName> {
+        match is_role_name(&text) {
+            true => Ok(Self::Named(text)),
+            false => text.parse().map(Self::Known),
+        }
+    }
+}
+
+/// The alphabet and the length of the names that a target's `roles` has.
+pub(crate) fn is_role_name(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
 /// The OAuth scope of a token: what it may be shown for, whatever its account may do.
@@ -87,6 +119,13 @@ impl Terms {
             Self::Roles { roles, .. } if roles.is_empty() => {
                 Err("it names no role at all".to_owned())
             }
+            Self::Objects {
+                role: Role::Named(name),
+                permissions,
+                ..
+            } if permissions.is_empty() => Err(format!(
+                "it does not say by `permissions` what the role `{name}` holds"
+            )),
             Self::Roles { .. } | Self::Objects { .. } | Self::OwnRole {} => Ok(terms),
         }
     }
@@ -133,6 +172,12 @@ mod tests {
             bad[key] = value;
             assert!(Terms::read(&bad).is_err(), "{bad}");
         }
+        // A role of the operator's own, and what it must hold.
+        let mut named = good.clone();
+        named["role"] = json!("object-deleter");
+        assert!(Terms::read(&named).unwrap_err().contains("`permissions`"));
+        named["permissions"] = json!(["storage.objects.delete"]);
+        assert!(Terms::read(&named).is_ok());
         let roles = |roles| json!({ "kind": "roles", "roles": roles, "token_scope": scope });
         assert!(Terms::read(&roles(json!(["roles/run.developer"]))).is_ok());
         assert!(Terms::read(&roles(json!([]))).is_err());

@@ -18,6 +18,12 @@ pub(crate) const ACCESS_DENIED: &str = "gcp_access_denied";
 /// The code of a mint that was refused because its account is not, or not everywhere, enabled.
 pub(crate) const NOT_YET: &str = "gcp_not_yet_effective";
 
+/// The code of a call whose caller Google does not know, or does not know yet.
+pub(crate) const NOT_RECOGNISED: &str = "gcp_broker_not_recognised";
+
+/// The code of a change that Google refused for what its object is like at the moment.
+pub(crate) const PRECONDITION: &str = "gcp_precondition_failed";
+
 /// What a call does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Call {
@@ -126,7 +132,7 @@ fn refused(call: Call, status: u16, name: Option<&str>, after: Option<Duration>)
         // which the next call renews.
         (401, "UNAUTHENTICATED" | "required" | "authError") => (
             FaultKind::Retryable { after: None },
-            "gcp_broker_not_recognised",
+            NOT_RECOGNISED,
             TOLD_BROKER,
         ),
 
@@ -156,7 +162,7 @@ fn refused(call: Call, status: u16, name: Option<&str>, after: Option<Duration>)
         // "The operation was rejected because the system is not in a state required for the
         // operation's execution" (google.rpc.Code, FAILED_PRECONDITION): as where an organisation
         // policy forbids the change.
-        (400, "FAILED_PRECONDITION") => (permanent, "gcp_precondition_failed", TOLD_REFUSED),
+        (400, "FAILED_PRECONDITION") => (permanent, PRECONDITION, TOLD_REFUSED),
 
         // "The provided authorization grant … is invalid, expired, revoked" and "The requested
         // scope is invalid" (RFC 6749): the exchange of a token was refused.

@@ -54,8 +54,8 @@ impl Narrowing {
         );
         match (&self.part, self.lists) {
             (Part::Beneath(prefix), true) => format!(
-                "({object} || resource.type == {} && api.getAttribute({}, \"\").startsWith({}))",
-                literal("storage.googleapis.com/Bucket"),
+                "({object} || {} && api.getAttribute({}, \"\").startsWith({}))",
+                is_bucket(&self.bucket),
                 literal("storage.googleapis.com/objectListPrefix"),
                 literal(prefix)
             ),
@@ -74,6 +74,25 @@ impl Narrowing {
             Part::Exactly(name) => format!("resource.name == {}", within(name)),
         }
     }
+}
+
+/// True for a bucket and for all objects in it, where a role is given on more than the bucket.
+pub(crate) fn whole(bucket: &BucketName) -> String {
+    format!(
+        "({} || resource.type == {} && resource.name.startsWith({}))",
+        is_bucket(bucket),
+        literal("storage.googleapis.com/Object"),
+        literal(&format!("projects/_/buckets/{bucket}/objects/"))
+    )
+}
+
+/// The name is asked for as well: the condition may stand on the whole project.
+fn is_bucket(bucket: &BucketName) -> String {
+    format!(
+        "resource.type == {} && resource.name == {}",
+        literal("storage.googleapis.com/Bucket"),
+        literal(&format!("projects/_/buckets/{bucket}"))
+    )
 }
 
 /// True until a moment, for what is narrowed so. Google judges it by its own clock, whatever
@@ -270,10 +289,29 @@ mod tests {
     }
 
     #[test]
+    fn a_condition_on_a_whole_project_keeps_a_role_to_one_bucket() {
+        let whole = whole(&"artifacts".parse().unwrap());
+        let inside = object("artifacts/objects/releases/v1");
+        assert!(allows(&whole, &asked(&inside, None)));
+        let elsewhere = object("artifacts-2/objects/releases/v1");
+        assert!(!allows(&whole, &asked(&elsewhere, None)));
+        let part = expression("releases/", true);
+        for (bucket, opens) in [("artifacts", true), ("artifacts-2", false)] {
+            let name = object(bucket);
+            let listing = Asked {
+                kind: "Bucket",
+                ..asked(&name, Some("releases/v1"))
+            };
+            assert_eq!(allows(&whole, &listing), opens, "{bucket}");
+            assert_eq!(allows(&part, &listing), opens, "{bucket}");
+        }
+    }
+
+    #[test]
     fn twelve_operators_are_never_reached() {
         let longest = expression("releases/", true);
         let operators = longest.matches("&&").count() + longest.matches("||").count();
-        assert_eq!(operators, 4, "{longest}");
+        assert_eq!(operators, 5, "{longest}");
     }
 
     proptest! {

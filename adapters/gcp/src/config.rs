@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::capability::is_role_name;
 use crate::lane_name::Carries;
 use crate::limits::{
     CLOCK_SKEW_SECONDS_MAX, DERIVED_SECONDS_MAX, LANDS_LATE_SECONDS, TOKEN_SECONDS,
     TOKEN_SECONDS_MAX, WRITE_ALLOWANCE_SECONDS,
 };
-use crate::names::{AccountEmail, PolicyName, ProjectId, RoleName};
+use crate::names::{AccountEmail, EntitlementName, PolicyName, ProjectId, RoleName};
 
 /// Where the credentials come from with which Jitney itself calls Google.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +48,9 @@ pub(crate) enum Pool {
     Shared(AccountEmail),
     /// One account carries many leases, each narrowed by an access boundary.
     Boundary(AccountEmail, u32),
+    /// Each account carries one lease at a time, by grants that Privileged Access Manager makes of
+    /// these entitlements.
+    Entitled(Vec<AccountEmail>, BTreeSet<EntitlementName>),
 }
 
 /// A binding that stands for every account of a pool.
@@ -63,7 +67,9 @@ impl Pool {
     /// Its accounts.
     pub(crate) fn accounts(&self) -> &[AccountEmail] {
         match self {
-            Self::Exclusive(accounts) | Self::Standing(accounts, _) => accounts,
+            Self::Exclusive(accounts)
+            | Self::Standing(accounts, _)
+            | Self::Entitled(accounts, _) => accounts,
             Self::Shared(account) | Self::Boundary(account, _) => core::slice::from_ref(account),
         }
     }
@@ -71,7 +77,7 @@ impl Pool {
     /// What each of them carries.
     pub(crate) const fn carries(&self) -> Carries {
         match self {
-            Self::Exclusive(_) | Self::Standing(..) => Carries::One,
+            Self::Exclusive(_) | Self::Standing(..) | Self::Entitled(..) => Carries::One,
             Self::Shared(_) => Carries::Many,
             Self::Boundary(..) => Carries::Bounded,
         }
@@ -84,8 +90,10 @@ impl Pool {
 pub struct GcpTarget {
     pub(crate) project: ProjectId,
     pub(crate) pools: BTreeMap<String, Pool>,
+    pub(crate) roles: BTreeMap<String, RoleName>,
     pub(crate) endpoint_url: Option<String>,
     pub(crate) credentials: CredentialSource,
+    pub(crate) revoker_credentials: Option<CredentialSource>,
     pub(crate) elevate_deadline_seconds: u32,
     pub(crate) settle_seconds: u32,
     pub(crate) write_interval_milliseconds: u32,
@@ -101,9 +109,12 @@ pub struct GcpTarget {
 struct Written {
     project: ProjectId,
     pools: BTreeMap<String, WrittenPool>,
+    #[serde(default)]
+    roles: BTreeMap<String, RoleName>,
     endpoint_url: Option<String>,
     #[serde(default)]
     credentials: CredentialSource,
+    revoker_credentials: Option<CredentialSource>,
     #[serde(default = "deadline")]
     elevate_deadline_seconds: u32,
     #[serde(default = "settle")]
@@ -130,6 +141,8 @@ struct WrittenPool {
     #[serde(default)]
     standing: BTreeSet<Stands>,
     leases_max: Option<u32>,
+    #[serde(default)]
+    entitlements: BTreeSet<EntitlementName>,
 }
 
 /// How a pool's accounts carry leases.
@@ -140,6 +153,7 @@ enum Mode {
     SaPool,
     SaBinding,
     Cab,
+    Pam,
 }
 
 const fn deadline() -> u32 {
@@ -238,11 +252,17 @@ impl TryFrom<Written> for GcpTarget {
                             be plain";
             return Err(text("endpoint_url", expected, url));
         }
+        if let Some(name) = written.roles.keys().find(|name| !is_role_name(name)) {
+            let expected = "names of `a-z 0-9 -`, at most 64, as the catalogue has them";
+            return Err(text("roles", expected, name));
+        }
         Ok(Self {
-            pools: pools(written.pools)?,
+            pools: pools(written.pools, &written.project)?,
+            roles: written.roles,
             project: written.project,
             endpoint_url: written.endpoint_url,
             credentials: written.credentials,
+            revoker_credentials: written.revoker_credentials,
             elevate_deadline_seconds: written.elevate_deadline_seconds,
             settle_seconds: written.settle_seconds,
             write_interval_milliseconds: written.write_interval_milliseconds,
@@ -273,7 +293,10 @@ impl Written {
 }
 
 /// An account stands in one pool and once, or two leases would meet on it.
-fn pools(written: BTreeMap<String, WrittenPool>) -> Result<BTreeMap<String, Pool>, BadTarget> {
+fn pools(
+    written: BTreeMap<String, WrittenPool>,
+    project: &ProjectId,
+) -> Result<BTreeMap<String, Pool>, BadTarget> {
     if written.is_empty() {
         return Err(BadTarget::NoPool);
     }
@@ -287,6 +310,12 @@ fn pools(written: BTreeMap<String, WrittenPool>) -> Result<BTreeMap<String, Pool
                 .collect(),
             why,
         };
+        let foreign = pool.entitlements.iter().find(|it| it.project() != project);
+        if let Some(foreign) = foreign {
+            return Err(bad(format!(
+                "`{foreign}` is not one of project `{project}`"
+            )));
+        }
         let pool = pool.read().map_err(|why| bad(why.to_owned()))?;
         if let Some(twice) = pool
             .accounts()
@@ -306,13 +335,27 @@ impl WrittenPool {
             Ok([account]) => Ok(account),
             Err(_) => Err("in this mode one account carries all leases: name exactly one"),
         };
+        match (self.mode, self.entitlements.is_empty()) {
+            (Mode::Pam, true) => {
+                return Err("it has no `entitlements`: name those that give roles");
+            }
+            (Mode::SaPool | Mode::SaBinding | Mode::Cab, false) => {
+                return Err("`entitlements` are for `pam`");
+            }
+            (Mode::Pam, false) | (Mode::SaPool | Mode::SaBinding | Mode::Cab, true) => {}
+        }
         match (self.mode, self.standing.is_empty(), self.leases_max) {
             (Mode::Cab, true, most @ (None | Some(1..))) => {
                 Ok(Pool::Boundary(one()?, most.unwrap_or(BOUNDARY_LEASES)))
             }
             (_, _, Some(_)) => Err("`leases_max` is for `cab`, and at least 1"),
-            (Mode::SaBinding | Mode::Cab, false, _) => Err("`standing` is for `sa-pool`"),
-            (Mode::SaPool, _, _) if self.accounts.is_empty() => Err("it has no accounts"),
+            (Mode::SaBinding | Mode::Cab | Mode::Pam, false, _) => {
+                Err("`standing` is for `sa-pool`")
+            }
+            (Mode::SaPool | Mode::Pam, _, _) if self.accounts.is_empty() => {
+                Err("it has no accounts")
+            }
+            (Mode::Pam, true, _) => Ok(Pool::Entitled(self.accounts, self.entitlements)),
             (Mode::SaPool, true, _) => Ok(Pool::Exclusive(self.accounts)),
             (Mode::SaPool, false, _) => Ok(Pool::Standing(self.accounts, self.standing)),
             (Mode::SaBinding, true, _) => Ok(Pool::Shared(one()?)),
@@ -324,11 +367,17 @@ impl GcpTarget {
     /// The same with every path taken from a folder.
     #[must_use]
     pub fn below(mut self, folder: &Path) -> Self {
-        match &mut self.credentials {
-            CredentialSource::File { path } | CredentialSource::TokenFile { path } => {
-                *path = folder.join(&*path);
+        let own = [
+            Some(&mut self.credentials),
+            self.revoker_credentials.as_mut(),
+        ];
+        for source in own.into_iter().flatten() {
+            match source {
+                CredentialSource::File { path } | CredentialSource::TokenFile { path } => {
+                    *path = folder.join(&*path);
+                }
+                CredentialSource::Ambient => {}
             }
-            CredentialSource::Ambient => {}
         }
         self
     }

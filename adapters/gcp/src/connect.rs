@@ -21,7 +21,48 @@ const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
 /// The longest token that is read from a file, in bytes.
 const TOKEN_BYTES_MAX: usize = 16 * 1024;
 
-/// The identity with which Jitney calls Google.
+/// What a call is for, and so which of two identities makes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Gives,
+    Takes,
+}
+
+/// As whom Jitney gives, and as whom it takes back: two identities, where the operator wants that a
+/// stolen one can do only half.
+#[derive(Debug, Clone)]
+pub struct Identities {
+    /// Gives.
+    pub granter: Identity,
+    /// Takes back, and looks after what was given; absent where it is the granter too.
+    pub revoker: Option<Identity>,
+}
+
+impl Identities {
+    /// The identities that a target's configuration names. Makes no call; must be made in a runtime.
+    ///
+    /// # Errors
+    /// When a file cannot be used, or Google's library finds nothing to use.
+    pub fn of(target: &GcpTarget) -> Result<Self, NoIdentity> {
+        let revoker = target.revoker_credentials.as_ref();
+        Ok(Self {
+            granter: Identity::from_source(&target.credentials)?,
+            revoker: revoker.map(Identity::from_source).transpose()?,
+        })
+    }
+}
+
+impl From<Identity> for Identities {
+    /// One for both.
+    fn from(granter: Identity) -> Self {
+        Self {
+            granter,
+            revoker: None,
+        }
+    }
+}
+
+/// An identity with which Jitney calls Google.
 #[derive(Clone)]
 pub struct Identity(Source);
 
@@ -49,12 +90,8 @@ pub enum NoIdentity {
 }
 
 impl Identity {
-    /// The identity that a target's configuration names. Makes no call; must be made in a runtime.
-    ///
-    /// # Errors
-    /// When a file cannot be used, or Google's library finds nothing to use.
-    pub fn of(target: &GcpTarget) -> Result<Self, NoIdentity> {
-        match &target.credentials {
+    fn from_source(source: &CredentialSource) -> Result<Self, NoIdentity> {
+        match source {
             CredentialSource::Ambient => {
                 let found = Builder::default().with_scopes([SCOPE]);
                 Ok(Self(Source::Google(

@@ -14,9 +14,10 @@ use jitney_core::lease::{self, Active, Elevating};
 use jitney_core::plan::{CannotPlan, LaneId, Order, Plan};
 
 use crate::adapter::{GcpAdapter, own_fault};
+use crate::connect::Purpose;
 use crate::lending::{self, Loan, doubted};
-use crate::plan::{Terms, Way};
 use crate::slot::Token;
+use crate::terms::{Terms, Way};
 
 /// The protocol of the credentials this adapter hands out.
 pub const CREDENTIAL_KIND: &str = "gcp-token";
@@ -53,9 +54,11 @@ impl Elevate for GcpAdapter {
         let lease = intent.terms();
         let plan = terms(lease)?;
         let loan = Loan::of(lease, &plan, (intent.mark(), lease.answer_by));
-        let slot = self.slot(&plan.account);
+        let slot = self.slot(&plan.account, Purpose::Gives);
         let token = match &plan.way {
-            Way::Own(_) | Way::Standing => lending::lend(&slot, &loan).await?,
+            Way::Own(_) | Way::Standing | Way::Entitled { .. } => {
+                lending::lend(&slot, &loan).await?
+            }
             Way::Shared(_) => {
                 lending::lend_part(&slot, &loan).await?;
                 lending::mint_part(&slot, &loan).await.map_err(doubted)?
@@ -72,9 +75,11 @@ impl Elevate for GcpAdapter {
     async fn renew(&self, lease: &Recorded<Active>) -> Result<Elevation, Fault> {
         let plan = terms(lease.terms())?;
         let loan = Loan::of(lease.terms(), &plan, (lease.mark(), lease.answer_by()));
-        let slot = self.slot(&plan.account);
+        let slot = self.slot(&plan.account, Purpose::Gives);
         let token = match &plan.way {
-            Way::Own(_) | Way::Standing => lending::lend_on(&slot, &loan).await?,
+            Way::Own(_) | Way::Standing | Way::Entitled { .. } => {
+                lending::lend_on(&slot, &loan).await?
+            }
             Way::Shared(_) => lending::lend_part_on(&slot, &loan).await?,
             Way::Boundary(rules) => {
                 self.narrow(lending::lend_part_on(&slot, &loan).await?, rules)

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::adapter::GcpAdapter;
 use crate::classify::{Call, Failed};
 use crate::config::Pool;
+use crate::connect::Purpose;
 use crate::lane_name::Carries;
 use crate::limits::POLICY_MEMBERS_MAX;
 use crate::names::{AccountEmail, PolicyName};
@@ -19,19 +20,28 @@ use crate::rest::{Body, Request, Service};
 use crate::slot::{Freshness, Seen, Slot as _};
 use crate::stamp::{Described, Phase};
 
-/// What the broker must be allowed on each account.
-const ON_ACCOUNTS: &[&str] = &[
+/// What whoever gives must be allowed on each account.
+const TO_LEND: &[&str] = &[
     "iam.serviceAccounts.get",
     "iam.serviceAccounts.update",
     "iam.serviceAccounts.enable",
-    "iam.serviceAccounts.disable",
     "iam.serviceAccounts.getAccessToken",
 ];
 /// The same, on an account that is never switched.
-const ON_SHARED_ACCOUNTS: &[&str] = &[
+const TO_MINT: &[&str] = &[
     "iam.serviceAccounts.get",
     "iam.serviceAccounts.getAccessToken",
 ];
+/// What whoever takes back must be allowed on each account.
+const TO_TAKE_BACK: &[&str] = &[
+    "iam.serviceAccounts.get",
+    "iam.serviceAccounts.update",
+    "iam.serviceAccounts.disable",
+];
+/// The same, on an account that is never switched.
+const TO_LOOK: &[&str] = &["iam.serviceAccounts.get"];
+/// Who gives and who takes back.
+const BOTH: [Purpose; 2] = [Purpose::Gives, Purpose::Takes];
 
 /// How full a policy may be before an operator should know, in percent.
 const FULL_PERCENT: usize = 80;
@@ -54,6 +64,10 @@ impl GcpAdapter {
                 let found = self.examine_account(pool, account).await;
                 looks.push((format!("pool {name}, {account}"), found));
             }
+            if let Pool::Entitled(accounts, entitlements) = pool {
+                let found = self.examine_entitlements(name, accounts, entitlements);
+                looks.extend(found.await);
+            }
         }
         for on in &self.known {
             looks.push((on.to_string(), self.examine_policy(on).await));
@@ -65,21 +79,27 @@ impl GcpAdapter {
     }
 
     async fn examine_account(&self, pool: &Pool, account: &AccountEmail) -> Result<String, String> {
-        let seen = self.slot(account).look().await.map_err(told)?;
+        let seen = self.slot(account, Purpose::Gives).look().await;
+        let seen = seen.map_err(told)?;
         let seen = seen.ok_or_else(|| "there is no such account: make it".to_owned())?;
         let state = state(pool.carries(), &seen)?;
-        let wanted = match pool.carries() {
-            Carries::One => ON_ACCOUNTS,
-            Carries::Many | Carries::Bounded => ON_SHARED_ACCOUNTS,
-        };
         let path = format!(
             "/v1/projects/{}/serviceAccounts/{account}",
             account.project()
         );
-        self.may(Service::Iam, &path, wanted).await?;
+        for purpose in BOTH {
+            let wanted = match (pool.carries(), purpose) {
+                (Carries::One, Purpose::Gives) => TO_LEND,
+                (Carries::One, Purpose::Takes) => TO_TAKE_BACK,
+                (Carries::Many | Carries::Bounded, Purpose::Gives) => TO_MINT,
+                (Carries::Many | Carries::Bounded, Purpose::Takes) => TO_LOOK,
+            };
+            self.may(purpose, Service::Iam, &path, wanted).await?;
+        }
         if let Pool::Standing(_, stands) = pool {
             for stands in stands {
-                let policy = self.policy(&stands.on).look(Freshness::OfLate).await;
+                let lane = self.policy(&stands.on);
+                let policy = lane.look(Freshness::OfLate, Purpose::Gives).await;
                 if !policy
                     .map_err(told)?
                     .has_for_ever(account, stands.role.as_str())
@@ -95,33 +115,14 @@ impl GcpAdapter {
     }
 
     async fn examine_policy(&self, on: &PolicyName) -> Result<String, String> {
-        let policy = self
-            .policy(on)
-            .look(Freshness::OfLate)
-            .await
-            .map_err(told)?;
-        match on {
-            PolicyName::Project(project) => {
-                let wanted = [
-                    "resourcemanager.projects.getIamPolicy",
-                    "resourcemanager.projects.setIamPolicy",
-                ];
-                let path = format!("/v3/projects/{project}");
-                self.may(Service::ResourceManager, &path, &wanted).await?;
-            }
-            PolicyName::Bucket(bucket) => {
-                let path = format!(
-                    "/storage/v1/b/{bucket}/iam/testPermissions?permissions=\
-                     storage.buckets.getIamPolicy&permissions=storage.buckets.setIamPolicy"
-                );
-                let wanted = [
-                    "storage.buckets.getIamPolicy",
-                    "storage.buckets.setIamPolicy",
-                ];
-                let answer = self
-                    .ask(Service::Storage, Method::GET, path, Body::Nothing)
-                    .await;
-                missing(&answer.map_err(|failed| told(failed.fault))?, &wanted)?;
+        let lane = self.policy(on);
+        let policy = lane.look(Freshness::OfLate, Purpose::Gives).await;
+        let policy = policy.map_err(told)?;
+        let writes = |pool: &Pool| matches!(pool, Pool::Exclusive(_) | Pool::Shared(_));
+        // Privileged Access Manager writes by itself, and what stands is written by nobody.
+        if self.config().pools.values().any(writes) {
+            for purpose in BOTH {
+                self.may_write(purpose, on).await?;
             }
         }
         self.look_for_moot(on, &policy)?;
@@ -132,13 +133,50 @@ impl GcpAdapter {
                  be refused soon"
             ));
         }
-        Ok(format!("{members} principals, and the broker may write it"))
+        Ok(format!("{members} principals"))
+    }
+
+    async fn may_write(&self, purpose: Purpose, on: &PolicyName) -> Result<(), String> {
+        match on {
+            PolicyName::Project(project) => {
+                let wanted = [
+                    "resourcemanager.projects.getIamPolicy",
+                    "resourcemanager.projects.setIamPolicy",
+                ];
+                let path = format!("/v3/projects/{project}");
+                let service = Service::ResourceManager;
+                self.may(purpose, service, &path, &wanted).await
+            }
+            PolicyName::Bucket(bucket) => {
+                let path = format!(
+                    "/storage/v1/b/{bucket}/iam/testPermissions?permissions=\
+                     storage.buckets.getIamPolicy&permissions=storage.buckets.setIamPolicy"
+                );
+                let wanted = [
+                    "storage.buckets.getIamPolicy",
+                    "storage.buckets.setIamPolicy",
+                ];
+                let call = (Service::Storage, Method::GET);
+                let answer = self.ask(purpose, call, path, Body::Nothing).await;
+                let answer = answer.map_err(|failed| told(failed.fault))?;
+                missing(self.who(purpose), &answer, &wanted)
+            }
+        }
+    }
+
+    /// Who makes calls of a purpose, for people.
+    fn who(&self, purpose: Purpose) -> &'static str {
+        match (self.clients.are_two(), purpose) {
+            (false, _) => "broker",
+            (true, Purpose::Gives) => "granter",
+            (true, Purpose::Takes) => "revoker",
+        }
     }
 
     /// An account that has a role for ever has it in every lease and after it.
     fn look_for_moot(&self, on: &PolicyName, policy: &Policy) -> Result<(), String> {
-        let bound = |pool: &&Pool| matches!(pool, Pool::Exclusive(_) | Pool::Shared(_));
-        let pools = self.config().pools.values().filter(bound);
+        let stands = |pool: &&Pool| matches!(pool, Pool::Standing(..) | Pool::Boundary(..));
+        let pools = self.config().pools.values().filter(|it| !stands(it));
         let mut accounts = pools.flat_map(Pool::accounts);
         match accounts.find_map(|account| Some((account, policy.anything_for_ever(account)?))) {
             None => Ok(()),
@@ -149,19 +187,25 @@ impl GcpAdapter {
         }
     }
 
-    async fn may(&self, service: Service, path: &str, wanted: &[&str]) -> Result<(), String> {
+    pub(crate) async fn may(
+        &self,
+        purpose: Purpose,
+        service: Service,
+        path: &str,
+        wanted: &[&str],
+    ) -> Result<(), String> {
         let body = json!({ "permissions": wanted });
         let path = format!("{path}:testIamPermissions");
-        let answer = self
-            .ask(service, Method::POST, path, Body::Json(&body))
-            .await;
-        missing(&answer.map_err(|failed| told(failed.fault))?, wanted)
+        let call = (service, Method::POST);
+        let answer = self.ask(purpose, call, path, Body::Json(&body)).await;
+        let answer = answer.map_err(|failed| told(failed.fault))?;
+        missing(self.who(purpose), &answer, wanted)
     }
 
     async fn ask(
         &self,
-        service: Service,
-        method: Method,
+        purpose: Purpose,
+        (service, method): (Service, Method),
         path: String,
         body: Body<'_>,
     ) -> Result<Value, Failed> {
@@ -173,15 +217,15 @@ impl GcpAdapter {
             path,
             body,
         };
-        self.rest.send(&request).await
+        self.clients.of(purpose).send(&request).await
     }
 }
 
-fn told(fault: Fault) -> String {
+pub(crate) fn told(fault: Fault) -> String {
     format!("{}: {}", fault.code, fault.logged)
 }
 
-fn missing(answer: &Value, wanted: &[&str]) -> Result<(), String> {
+fn missing(who: &str, answer: &Value, wanted: &[&str]) -> Result<(), String> {
     let has = |permission: &&&str| {
         let held = answer.get("permissions").and_then(Value::as_array);
         held.is_some_and(|held| held.iter().any(|it| it.as_str() == Some(**permission)))
@@ -190,7 +234,8 @@ fn missing(answer: &Value, wanted: &[&str]) -> Result<(), String> {
     if missing.is_empty() {
         Ok(())
     } else {
-        Err(format!("the broker lacks `{}` on it", missing.join("`, `")))
+        let missing = missing.join("`, `");
+        Err(format!("the {who} lacks `{missing}` on it"))
     }
 }
 

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use crate::adapter::{GcpAdapter, own_fault};
 use crate::boundary::{Rule, boundary};
 use crate::classify::{Call, TOLD_UNKNOWN};
+use crate::connect::Purpose;
 use crate::lending::doubted;
 use crate::rest::{Body, Request, Service};
 use crate::slot::Token;
@@ -44,7 +45,7 @@ impl GcpAdapter {
             body: Body::Form(&form),
         };
         // The whole token exists by now, though nobody has it.
-        let answer = self.rest.send(&request).await;
+        let answer = self.clients.of(Purpose::Gives).send(&request).await;
         let answer = answer.map_err(|failed| doubted(failed.fault))?;
         let narrowed = answer.get("access_token").and_then(Value::as_str);
         match narrowed {

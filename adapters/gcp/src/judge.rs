@@ -12,8 +12,8 @@ use jitney_core::time::Timestamp;
 
 use crate::lending::condition_ends;
 use crate::limits::{LOOK_SECONDS_MAX, REMOVAL_SECONDS};
-use crate::names::PolicyName;
-use crate::plan::{Terms, Way};
+use crate::names::{EntitlementName, PolicyName};
+use crate::terms::{Terms, Way};
 
 /// How soon is looked again for what ought to be there and is not.
 const LOOK_SOON: Duration = Duration::from_secs(1);
@@ -37,9 +37,11 @@ pub(crate) struct Case {
     pub(crate) handle: Handle,
     /// The policies in which its bindings may be.
     pub(crate) policies: BTreeSet<PolicyName>,
+    /// The entitlements of which its account may have grants.
+    pub(crate) entitlements: BTreeSet<EntitlementName>,
     /// The last moment at which a token of this lease may be alive.
     pub(crate) exposed_until: Timestamp,
-    /// When the conditions of its bindings are over, if the account carries no other lease.
+    /// When what gives it its roles is over, if the account carries no other lease.
     pub(crate) bound_until: Option<Timestamp>,
     /// When what ends it was first read back.
     pub(crate) written_at: Option<Timestamp>,
@@ -59,13 +61,24 @@ impl Case {
         }
         let way = plan.as_ref().map(|plan| &plan.way);
         let grants = way.into_iter().flat_map(Way::grants);
-        let is_bound = matches!(way, None | Some(Way::Own(_)));
+        let bound_until = match way {
+            None | Some(Way::Own(_)) => Some(condition_ends(terms.absolute_end)),
+            // A grant's end counts from the moment at which it came to be, and nobody can say how
+            // late that is.
+            Some(Way::Entitled { .. }) => Some(Timestamp::FAR_FUTURE),
+            Some(Way::Standing | Way::Shared(_) | Way::Boundary(_)) => None,
+        };
         Self {
             lease: terms.id,
             handle: terms.handle.clone(),
             policies: grants.map(|grant| grant.on.clone()).collect(),
             exposed_until: lease.exposed_until(),
-            bound_until: is_bound.then(|| condition_ends(terms.absolute_end)),
+            entitlements: way
+                .into_iter()
+                .flat_map(Way::entitlements)
+                .cloned()
+                .collect(),
+            bound_until,
             written_at: lease.written_at(),
             derived: Duration::from_secs(terms.plan.derived_seconds.into()),
             lapses: matches!(terms.recall(), Recall::Lapses { .. }),
@@ -123,7 +136,7 @@ impl Case {
 /// What was found of an account that carries one lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Found {
-    /// It is disabled, and no binding of ours names it.
+    /// It is disabled, no binding of ours names it, and no grant of it gives.
     Ended {
         /// Whether it had to be ended just now.
         just_now: bool,
@@ -215,6 +228,7 @@ pub(crate) mod tests {
             lease: LeaseId::fresh(),
             handle: Handle::try_from(format!("{:019}", 1)).unwrap(),
             policies: BTreeSet::new(),
+            entitlements: BTreeSet::new(),
             exposed_until: at(2_000),
             bound_until: None,
             written_at: written_at.map(at),

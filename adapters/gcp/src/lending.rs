@@ -2,6 +2,7 @@
 //! stops us in between leaves something that can be found, and nothing that works.
 
 use core::time::Duration;
+use std::collections::BTreeSet;
 
 use jitney_core::adapter::{Epoch, Mark};
 use jitney_core::evidence::Held;
@@ -11,13 +12,16 @@ use jitney_core::lease;
 use jitney_core::time::Timestamp;
 
 use crate::adapter::own_fault;
+use crate::capability::TokenScope;
 use crate::classify::NOT_YET;
 use crate::condition::until;
+use crate::entitling::{ask, to_ask_for};
 use crate::limits::CONDITION_MARGIN_SECONDS;
-use crate::plan::{Grant, Terms};
+use crate::names::EntitlementName;
 use crate::policy::Binding;
 use crate::slot::{Seen, Slot, Token, is_past};
 use crate::stamp::{Described, Phase, Stamp};
+use crate::terms::{Grant, Terms};
 
 const RETRYABLE: FaultKind = FaultKind::Retryable { after: None };
 const TOLD_LATE: &str = "Google was not asked in time; try again";
@@ -78,14 +82,21 @@ impl<'a> Loan<'a> {
         }
     }
 
+    /// How long a grant must last that is asked for now: to the same end as a binding would.
+    pub(crate) fn grant_seconds<S: Slot>(&self, slot: &S) -> u64 {
+        let lasts = condition_ends(self.absolute_end).since(slot.now());
+        let part = u64::from(lasts.subsec_nanos() > 0);
+        lasts.as_secs().saturating_add(part)
+    }
+
     /// How long a token may live that is minted now.
-    fn seconds<S: Slot>(&self, slot: &S) -> u32 {
+    pub(crate) fn seconds<S: Slot>(&self, slot: &S) -> u32 {
         let left = self.absolute_end.since(slot.now()).as_secs();
         let left = u32::try_from(left).unwrap_or(u32::MAX);
         self.terms.token_seconds.min(left).max(1)
     }
 
-    fn in_time<S: Slot>(&self, slot: &S) -> Result<(), Fault> {
+    pub(crate) fn in_time<S: Slot>(&self, slot: &S) -> Result<(), Fault> {
         if slot.now() < self.answer_by.min(self.absolute_end) {
             return Ok(());
         }
@@ -113,6 +124,7 @@ pub(crate) async fn lend<S: Slot>(slot: &S, loan: &Loan<'_>) -> Result<Token, Fa
     let seen = found(slot).await?;
     is_free(slot, &seen, loan)?;
     would_bind(slot, loan).await?;
+    let entitlements = to_ask_for(slot, loan).await?;
     loan.in_time(slot)?;
     let stamp = Stamp {
         phase: Phase::Lent,
@@ -122,7 +134,7 @@ pub(crate) async fn lend<S: Slot>(slot: &S, loan: &Loan<'_>) -> Result<Token, Fa
         until: loan.lives_until,
     };
     slot.describe(Some(&stamp)).await?;
-    match equip(slot, loan).await {
+    match equip(slot, loan, &entitlements).await {
         Ok(token) => Ok(token),
         Err(Stopped::Before(fault)) => Err(unstamped(slot, fault).await),
         Err(Stopped::After(fault)) => Err(doubted(fault)),
@@ -141,10 +153,12 @@ enum Stopped {
 async fn unstamped<S: Slot>(slot: &S, fault: Fault) -> Fault {
     match fault.kind {
         FaultKind::Ambiguous => fault,
-        FaultKind::Retryable { .. } | FaultKind::Permanent => match slot.describe(None).await {
-            Ok(()) => fault,
-            Err(_) => doubted(fault),
-        },
+        FaultKind::Retryable { .. } | FaultKind::Permanent | FaultKind::LedgerBehind { .. } => {
+            match slot.describe(None).await {
+                Ok(()) => fault,
+                Err(_) => doubted(fault),
+            }
+        }
     }
 }
 
@@ -224,7 +238,8 @@ fn is_free<S: Slot>(slot: &S, seen: &Seen, loan: &Loan<'_>) -> Result<(), Fault>
             "{name} was stamped at mark {}, and the ledger is at {}: it went back in time",
             stamp.mark, loan.mark
         );
-        return Err(unusable("gcp_ledger_behind", logged));
+        let kind = FaultKind::LedgerBehind { bears: stamp.mark };
+        return Err(own_fault(kind, "gcp_ledger_behind", TOLD_ACCOUNT, logged));
     }
     if is_past(slot, stamp.until) {
         return Ok(());
@@ -252,7 +267,11 @@ async fn would_bind<S: Slot>(slot: &S, loan: &Loan<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-async fn equip<S: Slot>(slot: &S, loan: &Loan<'_>) -> Result<Token, Stopped> {
+async fn equip<S: Slot>(
+    slot: &S,
+    loan: &Loan<'_>,
+    entitlements: &BTreeSet<EntitlementName>,
+) -> Result<Token, Stopped> {
     let grants = loan.terms.way.grants();
     let stopped = |given: bool| {
         move |fault| match given {
@@ -265,17 +284,22 @@ async fn equip<S: Slot>(slot: &S, loan: &Loan<'_>) -> Result<Token, Stopped> {
     }
     loan.in_time(slot).map_err(stopped(!grants.is_empty()))?;
     slot.enable().await.map_err(stopped(!grants.is_empty()))?;
-    mint_when_enabled(slot, loan).await.map_err(Stopped::After)
+    let asked = ask(slot, loan, entitlements).await;
+    asked.map_err(Stopped::After)?;
+    let wanted = (&loan.terms.token_scopes, loan.seconds(slot));
+    let minted = mint_when_enabled(slot, loan, wanted).await;
+    minted.map_err(Stopped::After)
 }
 
 /// An account that was enabled just now may not be so everywhere.
-async fn mint_when_enabled<S: Slot>(slot: &S, loan: &Loan<'_>) -> Result<Token, Fault> {
+pub(crate) async fn mint_when_enabled<S: Slot>(
+    slot: &S,
+    loan: &Loan<'_>,
+    (scopes, seconds): (&BTreeSet<TokenScope>, u32),
+) -> Result<Token, Fault> {
     loop {
         loan.in_time(slot)?;
-        let minted = slot
-            .mint(&loan.terms.token_scopes, loan.seconds(slot))
-            .await;
-        match minted {
+        match slot.mint(scopes, seconds).await {
             Err(fault) if fault.code == NOT_YET => {
                 // It is refused, so nothing was given; there may be time to ask again.
                 slot.rest(AGAIN).await;

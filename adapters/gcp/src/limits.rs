@@ -36,9 +36,6 @@ pub const LANDS_LATE_SECONDS: u32 = 120;
 /// How far our clock and Google's may be apart, in seconds, before nothing is minted.
 pub const CLOCK_SKEW_SECONDS_MAX: u32 = 60;
 
-/// How old a look at Google's clock may be, in seconds.
-pub const CLOCK_LOOK_SECONDS_MAX: u64 = 300;
-
 /// How long an account rests after its bindings were removed, in seconds, whatever its tokens do
 /// ("Typically 2 minutes, potentially 7 minutes or longer", access change propagation): until then
 /// the next lease's token could meet the bindings of the last.
@@ -65,6 +62,17 @@ pub const POLICY_AGE_SECONDS_MAX: u64 = 30;
 
 /// How many accounts a sweep looks at in one page.
 pub const SWEPT_ACCOUNTS: usize = 50;
+
+/// How long the token lives at most, in seconds, with which an account asks for its grants: it is
+/// used at once.
+pub const ASKING_SECONDS: u32 = 300;
+
+/// How many grants are asked for in one page.
+pub const GRANTS_IN_A_PAGE: usize = 200;
+
+/// How many pages of grants are looked through. Privileged Access Manager keeps what is over for
+/// some weeks.
+pub const GRANT_PAGES_MAX: usize = 100;
 
 /// The largest answer that is read, in bytes: a policy has 64 KB at most, and room around it.
 pub const ANSWER_BYTES_MAX: usize = 1024 * 1024;

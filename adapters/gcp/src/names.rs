@@ -259,6 +259,79 @@ impl FromStr for BucketName {
 
 as_text!(BucketName);
 
+/// An entitlement of Privileged Access Manager, by its name:
+/// `projects/PROJECT/locations/global/entitlements/ID`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct EntitlementName {
+    name: String,
+    project: ProjectId,
+}
+
+impl EntitlementName {
+    /// The project on which it gives roles.
+    #[must_use]
+    pub const fn project(&self) -> &ProjectId {
+        &self.project
+    }
+
+    /// Its id within the project.
+    pub(crate) fn id(&self) -> &str {
+        self.name.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// Its name without the project's: `/locations/global/entitlements/ID`.
+    pub(crate) fn within_project(&self) -> &str {
+        let project = self.project.as_str();
+        let beneath = self.name.strip_prefix("projects/");
+        beneath
+            .and_then(|it| it.strip_prefix(project))
+            .unwrap_or(&self.name)
+    }
+}
+
+impl fmt::Display for EntitlementName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+impl FromStr for EntitlementName {
+    type Err = BadName;
+
+    fn from_str(text: &str) -> Result<Self, BadName> {
+        let parsed = match text.split('/').collect::<Vec<_>>().as_slice() {
+            [
+                "projects",
+                project,
+                "locations",
+                "global",
+                "entitlements",
+                id,
+            ] if is_entitlement_id(id) => project.parse().ok(),
+            _ => None,
+        };
+        let expected = "the name of an entitlement of a project, \
+                        `projects/acme-prod/locations/global/entitlements/release-readers`";
+        parsed
+            .map(|project| Self {
+                name: text.to_owned(),
+                project,
+            })
+            .ok_or_else(|| BadName::new(expected, text))
+    }
+}
+
+as_text!(EntitlementName);
+
+/// "4-63 characters, letters, numbers and hyphens" (Privileged Access Manager, `entitlementId`).
+fn is_entitlement_id(text: &str) -> bool {
+    (4..=63).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
 /// A role that a project made, by its full resource name: `//iam.googleapis.com/projects/P/roles/R`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ProjectRole {
@@ -362,6 +435,30 @@ mod tests {
             "allUsers",
         ] {
             assert!(AccountEmail::of_member(bad).is_none(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn an_entitlement_is_that_of_one_project_and_nothing_else() {
+        let good = "projects/acme-prod/locations/global/entitlements/readers";
+        let name: EntitlementName = good.parse().unwrap();
+        assert_eq!(name.to_string(), good);
+        assert_eq!(name.project().as_str(), "acme-prod");
+        assert_eq!(
+            name.within_project(),
+            "/locations/global/entitlements/readers"
+        );
+        for bad in [
+            "readers",
+            "folders/1234567/locations/global/entitlements/readers",
+            "projects/1234567/locations/global/entitlements/readers",
+            "projects/acme-prod/locations/eu/entitlements/readers",
+            "projects/acme-prod/locations/global/entitlements/abc",
+            "projects/acme-prod/locations/global/entitlements/Readers",
+            "projects/acme-prod/locations/global/entitlements/readers/grants/1",
+            "projects/acme-prod/locations/global/entitlements/readers?x=1",
+        ] {
+            assert!(bad.parse::<EntitlementName>().is_err(), "{bad:?}");
         }
     }
 

@@ -8,59 +8,16 @@ use jitney_core::catalogue::{Resource, Wanted};
 use jitney_core::id::{CloudName, InstallationName, TargetName};
 use jitney_core::plan::{CannotPlan, LaneId, Order, Plan};
 use jitney_core::scope::Path;
-use serde::{Deserialize, Serialize};
 
-use crate::boundary::{Rule, boundary};
-use crate::capability::{Terms as Meaning, TokenScope};
+use crate::capability::{Role, Terms as Meaning};
 use crate::condition::Narrowing;
-use crate::config::{GcpTarget, Pool, Stands};
+use crate::config::{GcpTarget, Pool};
 use crate::lane_name::{Carries, lane};
 use crate::limits::CONDITIONAL_BINDINGS_MAX;
 use crate::names::{AccountEmail, PolicyName, ProjectRole, RoleName};
 use crate::promise::{derived_seconds, promise};
-
-/// The cloud's own terms of a plan, as they are stored with the intent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Terms {
-    pub(crate) account: AccountEmail,
-    pub(crate) token_seconds: u32,
-    pub(crate) token_scopes: BTreeSet<TokenScope>,
-    pub(crate) way: Way,
-}
-
-/// How an account comes to its privileges.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Way {
-    /// By bindings of this lease's, on an account that carries no other.
-    Own(Vec<Grant>),
-    /// By bindings that stand for ever, on an account that carries no other lease.
-    Standing,
-    /// By bindings of this lease's, on an account that carries others too.
-    Shared(Vec<Grant>),
-    /// It has more; an access boundary narrows the token.
-    Boundary(Vec<Rule>),
-}
-
-/// A role on something, as a lease wants it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Grant {
-    pub(crate) on: PolicyName,
-    pub(crate) role: RoleName,
-    pub(crate) narrowed: Option<Narrowing>,
-}
-
-impl Way {
-    /// The bindings to make.
-    pub(crate) fn grants(&self) -> &[Grant] {
-        match self {
-            Self::Own(grants) | Self::Shared(grants) => grants,
-            Self::Standing | Self::Boundary(_) => &[],
-        }
-    }
-}
+use crate::terms::{Grant, Terms};
+use crate::way::{cannot, way};
 
 /// Plans for one target.
 #[derive(Debug, Clone)]
@@ -75,13 +32,13 @@ impl Planner {
     /// The accounts that could carry what is wanted, where each carries one lease.
     pub(crate) fn slots(&self, wanted: &[Wanted]) -> Vec<LaneId> {
         match self.pool(wanted) {
-            Ok((_, Pool::Exclusive(accounts) | Pool::Standing(accounts, _))) => {
+            Ok((_, pool)) if pool.carries() == Carries::One => {
                 let lane = |account| lane(&self.target, Carries::One, account);
-                accounts.iter().map(lane).collect()
+                pool.accounts().iter().map(lane).collect()
             }
             // Where many share an account there is nothing to choose; what cannot be planned is
             // told by the plan.
-            Ok((_, Pool::Shared(_) | Pool::Boundary(..))) | Err(_) => Vec::new(),
+            Ok(_) | Err(_) => Vec::new(),
         }
     }
 
@@ -103,7 +60,7 @@ impl Planner {
         Ok(Plan {
             lane,
             lane_capacity,
-            summary: summary(&terms),
+            summary: terms.summary(),
             answers_within_seconds: self.config.elevate_deadline_seconds,
             lands_within_seconds: self.config.lands_within_seconds(),
             lives_seconds: token_seconds,
@@ -229,8 +186,14 @@ impl Planner {
                     .map(|role| grant(on.clone(), role, None))
                     .collect()
             }
-            Meaning::Objects { role, lists, .. } => match id.parse() {
+            Meaning::Objects {
+                role,
+                permissions,
+                lists,
+                ..
+            } => match id.parse() {
                 Ok(PolicyName::Bucket(bucket)) => {
+                    let role = self.role_named(wanted, role, permissions)?;
                     let narrowed = Narrowing::to(&bucket, &scope.path, *lists);
                     vec![grant(PolicyName::Bucket(bucket), role, narrowed)]
                 }
@@ -247,6 +210,34 @@ impl Planner {
             ))),
             None => Ok(grants),
         }
+    }
+
+    /// The role that carries a capability: by its own name, or as the target names it.
+    fn role_named<'a>(
+        &'a self,
+        wanted: &Wanted,
+        role: &'a Role,
+        permissions: &[String],
+    ) -> Result<&'a RoleName, CannotPlan> {
+        let name = match role {
+            Role::Known(role) => return Ok(role),
+            Role::Named(name) => name,
+        };
+        self.config.roles.get(name).ok_or_else(|| {
+            let (capability, target) = (&wanted.scope.capability, &self.target);
+            CannotPlan {
+                code: "role_not_configured",
+                told: format!(
+                    "`{capability}` cannot be granted on `{target}`: the platform team has named \
+                     no role for it"
+                ),
+                logged: format!(
+                    "`{capability}` needs `targets.{target}.roles.{name}`: a custom role whose \
+                     permissions are {} and nothing else",
+                    permissions.join(", ")
+                ),
+            }
+        })
     }
 
     /// The one pool that carries everything that is wanted.
@@ -310,7 +301,9 @@ impl Planner {
         order: &Order<'_>,
     ) -> Result<(LaneId, u32, AccountEmail), CannotPlan> {
         let (account, capacity) = match pool {
-            Pool::Exclusive(accounts) | Pool::Standing(accounts, _) => {
+            Pool::Exclusive(accounts)
+            | Pool::Standing(accounts, _)
+            | Pool::Entitled(accounts, _) => {
                 let is_it = |account: &&AccountEmail| {
                     Some(&lane(&self.target, Carries::One, account)) == order.slot
                 };
@@ -339,118 +332,12 @@ fn grant(on: PolicyName, role: &RoleName, narrowed: Option<Narrowing>) -> Grant 
     }
 }
 
-fn way(
-    name: &str,
-    pool: &Pool,
-    meanings: &[Meaning],
-    grants: Vec<Grant>,
-) -> Result<Way, CannotPlan> {
-    match pool {
-        Pool::Exclusive(_) => Ok(Way::Own(grants)),
-        Pool::Shared(_) => Ok(Way::Shared(grants)),
-        Pool::Standing(_, stands) => standing(name, stands, &grants),
-        Pool::Boundary(..) => bounded(meanings, grants),
-    }
-}
-
-/// What stands is all that a token can do, so it must be exactly what is wanted.
-fn standing(name: &str, stands: &BTreeSet<Stands>, grants: &[Grant]) -> Result<Way, CannotPlan> {
-    let whole = |grant: &Grant| {
-        grant.narrowed.is_none().then(|| Stands {
-            on: grant.on.clone(),
-            role: grant.role.clone(),
-        })
-    };
-    let wanted: Option<BTreeSet<Stands>> = grants.iter().map(whole).collect();
-    if wanted.as_ref() == Some(stands) {
-        Ok(Way::Standing)
-    } else {
-        let told = format!(
-            "pool `{name}` has bindings that stand, and they are not exactly what is asked for: \
-             ask for all of them, each for a whole resource, or for what another pool carries"
-        );
-        Err(cannot("not_what_stands", told))
-    }
-}
-
-fn bounded(meanings: &[Meaning], grants: Vec<Grant>) -> Result<Way, CannotPlan> {
-    let mut rules = Vec::new();
-    for grant in grants {
-        let PolicyName::Bucket(bucket) = grant.on else {
-            return Err(not_objects());
-        };
-        rules.push(Rule {
-            bucket,
-            role: grant.role,
-            narrowed: grant.narrowed,
-        });
-    }
-    if !meanings
-        .iter()
-        .all(|it| matches!(it, Meaning::Objects { .. }))
-    {
-        return Err(not_objects());
-    }
-    match boundary(&rules) {
-        Ok(_) => Ok(Way::Boundary(rules)),
-        Err(why) => {
-            let told = format!(
-                "what is asked for needs an access boundary of {why}: ask for fewer scopes, or for \
-                 shorter paths"
-            );
-            Err(cannot("plan_too_large", told))
-        }
-    }
-}
-
-fn not_objects() -> CannotPlan {
-    let told = "only Cloud Storage looks at access boundaries, and something else is asked for";
-    cannot("not_for_boundaries", told)
-}
-
-fn summary(terms: &Terms) -> Vec<String> {
-    let (account, seconds) = (&terms.account, terms.token_seconds);
-    let token = format!("a token of {account} for {seconds} s");
-    let narrowed = |narrowed: &Option<Narrowing>| match narrowed {
-        Some(narrowing) => format!(" where {}", narrowing.expression()),
-        None => String::new(),
-    };
-    let what: Vec<String> = match &terms.way {
-        Way::Own(grants) | Way::Shared(grants) => {
-            let told = |it: &Grant| format!("{} on {}{}", it.role, it.on, narrowed(&it.narrowed));
-            grants.iter().map(told).collect()
-        }
-        Way::Standing => vec!["what its account's bindings say, which stand".to_owned()],
-        Way::Boundary(rules) => {
-            let told = |it: &Rule| {
-                format!(
-                    "no more than {} on {}{}",
-                    it.role,
-                    it.bucket,
-                    narrowed(&it.narrowed)
-                )
-            };
-            rules.iter().map(told).collect()
-        }
-    };
-    [token].into_iter().chain(what).collect()
-}
-
 fn unusable(wanted: &Wanted, logged: &str) -> CannotPlan {
     let name = &wanted.scope.resource;
     CannotPlan {
         code: "resource_unusable",
         told: format!("`{name}` cannot be granted: its entry in the inventory has a mistake"),
         logged: format!("the inventory's entry `{name}`: {logged}"),
-    }
-}
-
-fn cannot(code: &'static str, told: impl Into<String>) -> CannotPlan {
-    let told = told.into();
-    CannotPlan {
-        code,
-        logged: told.clone(),
-        told,
     }
 }
 

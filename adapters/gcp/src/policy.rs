@@ -150,6 +150,14 @@ impl Policy {
         self.for_ever(account).next()
     }
 
+    /// A role that an account has, under whatever condition, if there is one.
+    pub(crate) fn anything(&self, account: &AccountEmail) -> Option<&str> {
+        let member = account.member();
+        let bindings = self.bindings().iter();
+        let mut its = bindings.filter(|it| members(it).any(|named| named == member));
+        its.next().map(role)
+    }
+
     fn for_ever(&self, account: &AccountEmail) -> impl Iterator<Item = &str> {
         let member = account.member();
         let is_its = move |it: &&Value| !is_conditional(it) && members(it).any(|it| it == member);

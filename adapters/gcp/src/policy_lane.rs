@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use crate::adapter::own_fault;
 use crate::classify::{Failed, TOLD_UNKNOWN};
+use crate::connect::Purpose;
 use crate::limits::{CONFLICTS_MAX, POLICY_AGE_SECONDS_MAX};
 use crate::names::{AccountEmail, PolicyName};
 use crate::policy::{Binding, Policy, Refused, Which};
@@ -25,14 +26,22 @@ const TOLD_LATE: &str = "Google was not asked in time; try again";
 
 /// Where policies are kept, and the time that passes while one is written.
 pub(crate) trait Store: Send + Sync + 'static {
+    /// Whether somebody else takes away than gives: then no write can do both.
+    fn has_two_hands(&self) -> bool;
+
     /// Reads a policy, in the version that has conditions.
-    fn get(&self, on: &PolicyName) -> impl Future<Output = Result<Policy, Fault>> + Send;
+    fn get(
+        &self,
+        on: &PolicyName,
+        purpose: Purpose,
+    ) -> impl Future<Output = Result<Policy, Fault>> + Send;
 
     /// Writes a policy whole, unless it was changed since it was read.
     fn set(
         &self,
         on: &PolicyName,
         policy: &Policy,
+        purpose: Purpose,
     ) -> impl Future<Output = Result<(), Failed>> + Send;
 
     /// The broker's clock.
@@ -125,13 +134,17 @@ impl<S: Store> PolicyLane<S> {
     }
 
     /// The policy, as it was of late or as it is now.
-    pub(crate) async fn look(&self, freshness: Freshness) -> Result<Policy, Fault> {
+    pub(crate) async fn look(
+        &self,
+        freshness: Freshness,
+        purpose: Purpose,
+    ) -> Result<Policy, Fault> {
         let age = Duration::from_secs(POLICY_AGE_SECONDS_MAX);
         let passed = self.store.passed();
         let known = self.with(|desk| desk.last_read.clone());
         match known.filter(|(at, _)| freshness == Freshness::OfLate && passed <= *at + age) {
             Some((_, policy)) => Ok(policy),
-            None => self.read().await,
+            None => self.read(purpose).await,
         }
     }
 
@@ -161,9 +174,9 @@ impl<S: Store> PolicyLane<S> {
         work(&mut self.desk.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    async fn read(&self) -> Result<Policy, Fault> {
+    async fn read(&self, purpose: Purpose) -> Result<Policy, Fault> {
         let at = self.store.passed();
-        let policy = self.store.get(&self.on).await?;
+        let policy = self.store.get(&self.on, purpose).await?;
         self.with(|desk| desk.last_read = Some((at, policy.clone())));
         Ok(policy)
     }
@@ -177,8 +190,20 @@ impl<S: Store> PolicyLane<S> {
             if batch.is_empty() {
                 return;
             }
-            self.carry_out(batch).await;
+            for part in self.parts(batch) {
+                self.carry_out(part).await;
+            }
         }
+    }
+
+    /// What one hand writes at once. What takes away goes first: it makes room.
+    fn parts(&self, batch: Vec<Ticket>) -> Vec<Vec<Ticket>> {
+        if !self.store.has_two_hands() {
+            return vec![batch];
+        }
+        let (takes, gives): (Vec<_>, Vec<_>) = batch.into_iter().partition(Ticket::is_removal);
+        let parts = [takes, gives].into_iter();
+        parts.filter(|part| !part.is_empty()).collect()
     }
 
     /// Carries a batch out. One that is refused is carried out one by one, what takes away first:
@@ -227,7 +252,11 @@ impl<S: Store> PolicyLane<S> {
     /// Reads, changes, and writes if there is something to write.
     async fn once(&self, tickets: Vec<Ticket>) -> Tried {
         self.pace().await;
-        let before = match self.read().await {
+        let purpose = match tickets.iter().all(Ticket::is_removal) {
+            true => Purpose::Takes,
+            false => Purpose::Gives,
+        };
+        let before = match self.read(purpose).await {
             Ok(before) => before,
             Err(fault) => {
                 tickets
@@ -244,7 +273,7 @@ impl<S: Store> PolicyLane<S> {
                 .for_each(|(it, gone)| it.close(Ok(gone)));
             return Tried::Closed;
         }
-        let written = self.store.set(&self.on, &policy).await;
+        let written = self.store.set(&self.on, &policy, purpose).await;
         let passed = self.store.passed();
         self.with(|desk| (desk.last_write, desk.last_read) = (Some(passed), None));
         let tickets = |changes: Vec<(Ticket, _)>| changes.into_iter().map(|it| it.0).collect();
@@ -255,7 +284,9 @@ impl<S: Store> PolicyLane<S> {
             }
             Err(failed) => match failed.fault.kind {
                 FaultKind::Permanent => return Tried::Refused(tickets(changes), failed.fault),
-                FaultKind::Ambiguous | FaultKind::Retryable { .. } => changes
+                FaultKind::Ambiguous
+                | FaultKind::Retryable { .. }
+                | FaultKind::LedgerBehind { .. } => changes
                     .into_iter()
                     .for_each(|(it, _)| it.close(Err(failed.fault.clone()))),
             },
@@ -308,7 +339,7 @@ impl<S: Store> PolicyLane<S> {
     /// The policy was written. What was to be gone is looked for once more.
     async fn conclude(&self, changes: Vec<(Ticket, Vec<Handle>)>) {
         let read = match changes.iter().any(|(ticket, _)| ticket.is_removal()) {
-            true => Some(self.read().await),
+            true => Some(self.read(Purpose::Takes).await),
             false => None,
         };
         for (ticket, gone) in changes {

@@ -4,6 +4,7 @@
 use core::time::Duration;
 use std::sync::Arc;
 
+use jitney_core::cloud_clock::CloudClock;
 use jitney_core::fault::{Fault, FaultKind};
 use jitney_core::time::Timestamp;
 use reqwest::Method;
@@ -12,21 +13,25 @@ use uuid::Uuid;
 
 use crate::adapter::own_fault;
 use crate::classify::{Call, Failed};
-use crate::cloud_clock::CloudClock;
+use crate::connect::Purpose;
 use crate::names::PolicyName;
 use crate::policy::{Policy, VERSION};
 use crate::policy_lane::Store;
-use crate::rest::{Body, Request, Rest, Service};
+use crate::rest::{Body, Clients, Request, Service};
 
 /// Policies as Google keeps them.
 #[derive(Debug, Clone)]
 pub(crate) struct PolicyStore {
-    pub(crate) rest: Arc<Rest>,
+    pub(crate) clients: Arc<Clients>,
     pub(crate) clock: Arc<CloudClock>,
 }
 
 impl Store for PolicyStore {
-    async fn get(&self, on: &PolicyName) -> Result<Policy, Fault> {
+    fn has_two_hands(&self) -> bool {
+        self.clients.are_two()
+    }
+
+    async fn get(&self, on: &PolicyName, purpose: Purpose) -> Result<Policy, Fault> {
         let version = json!({ "options": { "requestedPolicyVersion": VERSION } });
         let (service, path, method, body) = match on {
             PolicyName::Bucket(bucket) => (
@@ -50,7 +55,7 @@ impl Store for PolicyStore {
             path,
             body,
         };
-        let answer = self.rest.send(&request).await?;
+        let answer = self.clients.of(purpose).send(&request).await?;
         Policy::read(answer).map_err(|why| {
             let logged = format!("the policy of {on} is not one that can be written back: {why}");
             let kind = FaultKind::Retryable { after: None };
@@ -63,7 +68,7 @@ impl Store for PolicyStore {
         })
     }
 
-    async fn set(&self, on: &PolicyName, policy: &Policy) -> Result<(), Failed> {
+    async fn set(&self, on: &PolicyName, policy: &Policy, purpose: Purpose) -> Result<(), Failed> {
         let written = policy.written();
         let wrapped: Value;
         let (service, path, method, body) = match on {
@@ -87,7 +92,7 @@ impl Store for PolicyStore {
             path,
             body: Body::Json(body),
         };
-        self.rest.send(&request).await.map(drop)
+        self.clients.of(purpose).send(&request).await.map(drop)
     }
 
     fn now(&self) -> Timestamp {

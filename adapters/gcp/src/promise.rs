@@ -7,7 +7,7 @@ use jitney_core::guarantee::{Guarantees, Recall};
 use jitney_core::id::CloudName;
 
 use crate::config::GcpTarget;
-use crate::plan::{Terms, Way};
+use crate::terms::{Terms, Way};
 
 /// How long something derived may still work after the token's own end. What ends with its account
 /// counts as well: it works again when the account does.
@@ -41,6 +41,7 @@ pub(crate) fn promise(
         let within = base(config, terms).saturating_add(*seconds);
         weaken(&mut guarantees, within);
     }
+    guarantees.because.extend(rests(wanted, cloud, terms));
     if wanted.iter().any(|wanted| wanted.meaning.persists) {
         guarantees.because.push(
             "what is made with it, such as accounts, keys, functions and policies, stays after the \
@@ -53,6 +54,17 @@ pub(crate) fn promise(
     guarantees
 }
 
+/// What a lease costs its pool beside its own time, where that is more than a token's life.
+fn rests(wanted: &[Wanted], cloud: &CloudName, terms: &Terms) -> Option<String> {
+    match (&terms.way, derived_seconds(wanted, cloud)) {
+        (_, 0) | (Way::Shared(_) | Way::Boundary(_), _) => None,
+        (Way::Own(_) | Way::Standing | Way::Entitled { .. }, seconds) => Some(format!(
+            "what was derived works again when its account does, so the account carries no other \
+             lease for {seconds} s after its last token: a pool of few accounts runs out of them"
+        )),
+    }
+}
+
 fn weaken(guarantees: &mut Guarantees, within_seconds: u32) {
     let lapses = Recall::Lapses { within_seconds };
     guarantees.recall = guarantees.recall.weaker(lapses);
@@ -61,7 +73,7 @@ fn weaken(guarantees: &mut Guarantees, within_seconds: u32) {
 /// From the end of the lease to the end of its tokens.
 fn base(config: &GcpTarget, terms: &Terms) -> u32 {
     match terms.way {
-        Way::Own(_) | Way::Standing => config.severs_within_seconds(),
+        Way::Own(_) | Way::Standing | Way::Entitled { .. } => config.severs_within_seconds(),
         Way::Shared(_) | Way::Boundary(_) => terms.token_seconds,
     }
 }
@@ -84,6 +96,15 @@ fn of_way(config: &GcpTarget, terms: &Terms) -> Guarantees {
             format!(
                 "the account's bindings stand for ever, so nothing but its being disabled, \
                  {within_seconds} s after the lease's end, and the token's own end stops it"
+            ),
+        ),
+        Way::Entitled { .. } => (
+            Recall::Severs { within_seconds },
+            true,
+            format!(
+                "Google cannot end a token; disabling its account does, and is in force \
+                 {within_seconds} s after the lease's end. Privileged Access Manager takes the role \
+                 back in its own time; until it says so, the account carries no other lease"
             ),
         ),
         Way::Shared(_) => (

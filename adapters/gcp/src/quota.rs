@@ -5,14 +5,9 @@ use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
-const WINDOW: Duration = Duration::from_secs(60);
+use crate::connect::Purpose;
 
-/// What a change is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    Gives,
-    Takes,
-}
+const WINDOW: Duration = Duration::from_secs(60);
 
 /// The changes of the last minute, by a clock that nobody sets.
 #[derive(Debug)]

@@ -6,6 +6,7 @@ use core::time::Duration;
 use std::io;
 use std::sync::Arc;
 
+use jitney_core::cloud_clock::CloudClock;
 use jitney_core::time::Timestamp;
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use reqwest::redirect::Policy;
@@ -13,9 +14,8 @@ use reqwest::{Method, RequestBuilder, Response};
 use serde_json::Value;
 
 use crate::classify::{Answer, Call, Failed, named};
-use crate::cloud_clock::{CloudClock, Look};
 use crate::config::GcpTarget;
-use crate::connect::Identity;
+use crate::connect::{Identities, Identity, Purpose};
 use crate::limits::ANSWER_BYTES_MAX;
 
 /// How long a connection may take, and one call with it.
@@ -30,6 +30,7 @@ pub(crate) enum Service {
     ResourceManager,
     Storage,
     Sts,
+    PrivilegedAccess,
 }
 
 impl Service {
@@ -40,6 +41,7 @@ impl Service {
             Self::ResourceManager => "https://cloudresourcemanager.googleapis.com",
             Self::Storage => "https://storage.googleapis.com",
             Self::Sts => "https://sts.googleapis.com",
+            Self::PrivilegedAccess => "https://privilegedaccessmanager.googleapis.com",
         }
     }
 }
@@ -66,7 +68,41 @@ pub(crate) struct Request<'a> {
     pub(crate) body: Body<'a>,
 }
 
-/// The way to Google.
+/// The ways to Google: as whoever gives, and as whoever takes back.
+#[derive(Debug, Clone)]
+pub(crate) struct Clients {
+    giving: Rest,
+    taking: Option<Rest>,
+}
+
+impl Clients {
+    pub(crate) fn new(
+        target: &GcpTarget,
+        identities: Identities,
+        clock: Arc<CloudClock>,
+    ) -> Result<Self, reqwest::Error> {
+        let giving = Rest::new(target, identities.granter, clock)?;
+        let taking = identities.revoker.map(|identity| Rest {
+            identity,
+            ..giving.clone()
+        });
+        Ok(Self { giving, taking })
+    }
+
+    pub(crate) fn of(&self, purpose: Purpose) -> &Rest {
+        match purpose {
+            Purpose::Gives => &self.giving,
+            Purpose::Takes => self.taking.as_ref().unwrap_or(&self.giving),
+        }
+    }
+
+    /// Whether who gives and who takes back are two.
+    pub(crate) const fn are_two(&self) -> bool {
+        self.taking.is_some()
+    }
+}
+
+/// A way to Google, as somebody.
 #[derive(Debug, Clone)]
 pub(crate) struct Rest {
     http: reqwest::Client,
@@ -76,7 +112,7 @@ pub(crate) struct Rest {
 }
 
 impl Rest {
-    pub(crate) fn new(
+    fn new(
         target: &GcpTarget,
         identity: Identity,
         clock: Arc<CloudClock>,
@@ -107,13 +143,34 @@ impl Rest {
 
     /// Makes a call. Gives what Google answered.
     pub(crate) async fn send(&self, request: &Request<'_>) -> Result<Value, Failed> {
+        let bearer = match request.body {
+            Body::Form(_) => None,
+            Body::Nothing | Body::Json(_) => match self.identity.bearer().await {
+                Ok(bearer) => Some(bearer),
+                Err(why) => {
+                    let (call, operation) = (request.call, request.operation);
+                    return Err(Failed::new(call, operation, Answer::NoCredentials, &why));
+                }
+            },
+        };
+        let bearer = bearer.as_ref().map(|it| it.as_str());
+        self.send_as(bearer, request).await
+    }
+
+    /// Makes a call with somebody else's token.
+    pub(crate) async fn send_with(
+        &self,
+        token: &str,
+        request: &Request<'_>,
+    ) -> Result<Value, Failed> {
+        self.send_as(Some(token), request).await
+    }
+
+    async fn send_as(&self, bearer: Option<&str>, request: &Request<'_>) -> Result<Value, Failed> {
         let failed = |answer: Answer<'_>, said: &str| {
             Failed::new(request.call, request.operation, answer, said)
         };
-        let prepared = match self.prepare(request).await {
-            Ok(prepared) => prepared,
-            Err(why) => return Err(failed(Answer::NoCredentials, &why)),
-        };
+        let prepared = self.prepare(bearer, request);
         let sent = self.clock.now();
         let response = match prepared.send().await {
             Ok(response) => response,
@@ -145,18 +202,41 @@ impl Rest {
         }
     }
 
-    async fn prepare(&self, request: &Request<'_>) -> Result<RequestBuilder, String> {
+    /// Makes a call with a token that was handed out, which is the job's and not the broker's.
+    /// Gives the status and what came with it; nothing is made of either here.
+    pub(crate) async fn shown(
+        &self,
+        token: &str,
+        service: Service,
+        method: &Method,
+        path: &str,
+    ) -> Result<(u16, Value), String> {
+        let base = self.endpoint.as_deref();
+        let url = format!("{}{path}", base.unwrap_or(service.address()));
+        let call = self.http.request(method.clone(), url).bearer_auth(token);
+        let call = match *method {
+            Method::POST => call.body(Vec::new()),
+            _ => call,
+        };
+        let answer = call.send().await.map_err(|error| chain(&error))?;
+        let status = answer.status().as_u16();
+        let body = read(answer).await?;
+        Ok((status, serde_json::from_slice(&body).unwrap_or_default()))
+    }
+
+    fn prepare(&self, bearer: Option<&str>, request: &Request<'_>) -> RequestBuilder {
         let base = self.endpoint.as_deref();
         let base = base.unwrap_or(request.service.address());
         let url = format!("{base}{}", request.path);
         let prepared = self.http.request(request.method.clone(), url);
+        let prepared = match bearer {
+            Some(token) => prepared.bearer_auth(token),
+            None => prepared,
+        };
         match request.body {
-            Body::Form(form) => Ok(prepared.form(form)),
-            Body::Nothing => Ok(prepared.bearer_auth(self.identity.bearer().await?.as_str())),
-            Body::Json(json) => {
-                let token = self.identity.bearer().await?;
-                Ok(prepared.bearer_auth(token.as_str()).json(json))
-            }
+            Body::Form(form) => prepared.form(form),
+            Body::Nothing => prepared,
+            Body::Json(json) => prepared.json(json),
         }
     }
 
@@ -165,7 +245,7 @@ impl Rest {
         let parser = jiff::fmt::rfc2822::DateTimeParser::new();
         if let Some(date) = date.and_then(|date| parser.parse_timestamp(date).ok()) {
             let date = Timestamp::from_seconds(date.as_second());
-            self.clock.looked(Look::new(sent, self.clock.now(), date));
+            self.clock.looked(sent, date);
         }
     }
 }

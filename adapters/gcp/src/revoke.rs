@@ -9,6 +9,7 @@ use jitney_core::lease::Revoking;
 use jitney_core::plan::LaneId;
 
 use crate::adapter::{GcpAdapter, TOLD_REVOKING, own_fault};
+use crate::connect::Purpose;
 use crate::judge::{Case, Times};
 use crate::lane_name::{Carries, of_lane};
 use crate::sharing::take_parts_back;
@@ -31,7 +32,7 @@ impl Revoke for GcpAdapter {
             return Err(own_fault(kind, "gcp_not_our_lane", TOLD_REVOKING, logged));
         };
         let cases: Vec<Case> = due.iter().map(|lease| Case::of(lease)).collect();
-        let slot = self.slot(&account);
+        let slot = self.slot(&account, Purpose::Takes);
         let times = self.times();
         let watch = self.watch(lane);
         let mut watch = watch.lock().await;
@@ -64,7 +65,7 @@ impl GcpAdapter {
         if !cases.iter().any(may_be_dead) || self.clock.at_least().is_some() {
             return;
         }
-        if let Err(fault) = self.slot(account).look().await {
+        if let Err(fault) = self.slot(account, Purpose::Takes).look().await {
             tracing::warn!(code = fault.code, fault = %fault.logged,
                 "Google's clock could not be looked at: what time has ended stays open");
         }

@@ -19,15 +19,18 @@ use serde_json::Value;
 use crate::adapter::own_fault;
 use crate::capability::TokenScope;
 use crate::classify::{Failed, NOT_YET, TOLD_UNKNOWN};
+use crate::connect::Purpose;
+use crate::entitlement::Entitlement;
+use crate::grant::Grant as ManagedGrant;
 use crate::judge::{Case, Times};
 use crate::lending::{Loan, lend, lend_on};
-use crate::names::{AccountEmail, PolicyName};
-use crate::plan::{Grant, Terms, Way};
+use crate::names::{AccountEmail, EntitlementName, PolicyName};
 use crate::policy::{Binding, Policy, Which};
 use crate::policy_lane::{Edit, PolicyLane, Store, refused};
 use crate::slot::{Freshness, Seen, Slot, Token};
 use crate::stamp::{Described, Phase, Stamp, description};
 use crate::taking::{Watch, take_back};
+use crate::terms::{Grant, Terms, Way};
 
 /// What a simulated Google says to a write of a policy that was changed since it was read.
 pub const POLICY_CHANGED: &str = "gcp_policy_changed";
@@ -102,6 +105,8 @@ pub struct Lender<G> {
     google: Arc<G>,
     installation: InstallationName,
     known: BTreeSet<PolicyName>,
+    /// None: nothing is granted by Privileged Access Manager here.
+    entitlements: BTreeSet<EntitlementName>,
     policy: Arc<PolicyLane<Kept<G>>>,
     times: Times,
 }
@@ -125,6 +130,7 @@ impl<G: Google> Lender<G> {
         Ok(Self {
             google,
             known: BTreeSet::from([on.clone()]),
+            entitlements: BTreeSet::new(),
             policy: PolicyLane::new(on, kept, installation.clone(), INTERVAL),
             installation,
             times: Times { settle, skew },
@@ -199,7 +205,7 @@ impl<G: Google> Lender<G> {
                 native: account.clone(),
             }));
         }
-        let policy = self.policy.look(Freshness::Now).await?;
+        let policy = self.policy.look(Freshness::Now, Purpose::Takes).await?;
         for binding in policy.ours(&self.installation) {
             let named = lanes.iter().find(|it| it.1 == binding.account.as_str());
             found.extend(named.map(|(lane, _)| Stamped {
@@ -239,11 +245,19 @@ fn nonsense(bad: &dyn core::fmt::Display) -> Fault {
     )
 }
 
+fn no_entitlement(name: &EntitlementName) -> Fault {
+    nonsense(&format!("there is no entitlement {name} here"))
+}
+
 /// The policy, as its one writer reaches it.
 struct Kept<G>(Arc<G>);
 
 impl<G: Google> Store for Kept<G> {
-    async fn get(&self, _: &PolicyName) -> Result<Policy, Fault> {
+    fn has_two_hands(&self) -> bool {
+        false
+    }
+
+    async fn get(&self, _: &PolicyName, _: Purpose) -> Result<Policy, Fault> {
         Policy::read(self.0.policy().await?).map_err(|why| {
             own_fault(
                 RETRYABLE,
@@ -254,7 +268,7 @@ impl<G: Google> Store for Kept<G> {
         })
     }
 
-    async fn set(&self, _: &PolicyName, policy: &Policy) -> Result<(), Failed> {
+    async fn set(&self, _: &PolicyName, policy: &Policy, _: Purpose) -> Result<(), Failed> {
         let written = self.0.set_policy(policy.written()).await;
         written.map_err(|fault| Failed {
             fault,
@@ -357,7 +371,11 @@ impl<G: Google> Slot for Account<'_, G> {
     }
 
     async fn would_bind(&self, on: &PolicyName, binding: &Binding) -> Result<(), Fault> {
-        let policy = self.lender.policy.look(Freshness::Now).await?;
+        let policy = self
+            .lender
+            .policy
+            .look(Freshness::Now, Purpose::Gives)
+            .await?;
         policy.takes(binding).map_err(|why| refused(on, &why))
     }
 
@@ -372,13 +390,47 @@ impl<G: Google> Slot for Account<'_, G> {
         which: &Which,
         freshness: Freshness,
     ) -> Result<Vec<Handle>, Fault> {
-        let mut known = self.lender.policy.look(freshness).await?;
+        let mut known = self.lender.policy.look(freshness, Purpose::Takes).await?;
         let gone = known.remove(self.account, which, &self.lender.installation);
         if gone.is_empty() {
             return Ok(gone);
         }
         let edit = Edit::Remove(self.account.clone(), which.clone());
         self.lender.policy.edit(edit).await
+    }
+
+    fn entitlements(&self) -> &BTreeSet<EntitlementName> {
+        &self.lender.entitlements
+    }
+
+    async fn entitlement(&self, name: &EntitlementName) -> Result<Entitlement, Fault> {
+        Err(no_entitlement(name))
+    }
+
+    async fn open_grants(&self, of: &EntitlementName) -> Result<Vec<ManagedGrant>, Fault> {
+        Err(no_entitlement(of))
+    }
+
+    async fn grant(&self, _: &ManagedGrant, of: &EntitlementName) -> Result<ManagedGrant, Fault> {
+        Err(no_entitlement(of))
+    }
+
+    async fn ask(
+        &self,
+        of: &EntitlementName,
+        _: &Handle,
+        _: u64,
+        _: &Token,
+    ) -> Result<ManagedGrant, Fault> {
+        Err(no_entitlement(of))
+    }
+
+    async fn end_grant(&self, _: &ManagedGrant) -> Result<(), Fault> {
+        Err(nonsense(&"nothing is granted here"))
+    }
+
+    async fn bound_to(&self, _: Freshness) -> Result<Option<String>, Fault> {
+        Ok(None)
     }
 
     async fn mint(&self, _: &BTreeSet<TokenScope>, seconds: u32) -> Result<Token, Fault> {

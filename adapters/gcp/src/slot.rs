@@ -10,7 +10,9 @@ use jitney_core::handle::Handle;
 use jitney_core::time::Timestamp;
 
 use crate::capability::TokenScope;
-use crate::names::PolicyName;
+use crate::entitlement::Entitlement;
+use crate::grant::Grant;
+use crate::names::{EntitlementName, PolicyName};
 use crate::policy::{Binding, Which};
 use crate::stamp::{Described, Stamp};
 
@@ -94,6 +96,46 @@ pub(crate) trait Slot: Sync {
         which: &Which,
         freshness: Freshness,
     ) -> impl Future<Output = Result<Vec<Handle>, Fault>> + Send;
+
+    /// The entitlements of which the account can have grants, as it is configured.
+    fn entitlements(&self) -> &BTreeSet<EntitlementName>;
+
+    /// Reads an entitlement.
+    fn entitlement(
+        &self,
+        name: &EntitlementName,
+    ) -> impl Future<Output = Result<Entitlement, Fault>> + Send;
+
+    /// The account's grants of an entitlement that are not over, whoever asked in its name.
+    fn open_grants(
+        &self,
+        of: &EntitlementName,
+    ) -> impl Future<Output = Result<Vec<Grant>, Fault>> + Send;
+
+    /// A grant as it is now.
+    fn grant(
+        &self,
+        grant: &Grant,
+        of: &EntitlementName,
+    ) -> impl Future<Output = Result<Grant, Fault>> + Send;
+
+    /// Asks for a grant with the account's own token.
+    fn ask(
+        &self,
+        of: &EntitlementName,
+        handle: &Handle,
+        seconds: u64,
+        token: &Token,
+    ) -> impl Future<Output = Result<Grant, Fault>> + Send;
+
+    /// Begins to take a grant back.
+    fn end_grant(&self, grant: &Grant) -> impl Future<Output = Result<(), Fault>> + Send;
+
+    /// A role that the project's policy gives the account, under whatever condition.
+    fn bound_to(
+        &self,
+        freshness: Freshness,
+    ) -> impl Future<Output = Result<Option<String>, Fault>> + Send;
 
     /// Mints a token.
     fn mint(

@@ -8,9 +8,12 @@ use jitney_core::plan::LaneId;
 
 use crate::adapter::{GcpAdapter, TOLD_REVOKING, own_fault};
 use crate::classify::ACCESS_DENIED;
+use crate::config::Pool;
+use crate::connect::Purpose;
+use crate::grant::Stands;
 use crate::lane_name::{Carries, lane};
 use crate::limits::SWEPT_ACCOUNTS;
-use crate::names::{AccountEmail, PolicyName};
+use crate::names::{AccountEmail, EntitlementName, PolicyName};
 use crate::slot::{Freshness, Slot as _};
 use crate::stamp::Phase;
 
@@ -39,6 +42,13 @@ impl GcpAdapter {
         for on in &self.known {
             found.extend(self.look_at_policy(on).await?);
         }
+        for pool in self.config().pools.values() {
+            if let Pool::Entitled(accounts, entitlements) = pool {
+                for of in entitlements {
+                    found.extend(self.look_at_grants(accounts, of).await?);
+                }
+            }
+        }
         Ok(Page { found, next: None })
     }
 
@@ -55,7 +65,7 @@ impl GcpAdapter {
         lane: &LaneId,
         account: &AccountEmail,
     ) -> Result<Option<Stamped>, Fault> {
-        let seen = match self.slot(account).look().await {
+        let seen = match self.slot(account, Purpose::Takes).look().await {
             // Whom we may not even look at we could not have lent.
             Err(fault) if fault.code == ACCESS_DENIED => {
                 tracing::warn!(%account, "the account may not be looked at");
@@ -77,7 +87,7 @@ impl GcpAdapter {
     }
 
     async fn look_at_policy(&self, on: &PolicyName) -> Result<Vec<Stamped>, Fault> {
-        let policy = match self.policy(on).look(Freshness::Now).await {
+        let policy = match self.policy(on).look(Freshness::Now, Purpose::Takes).await {
             Err(fault) if fault.code == ACCESS_DENIED => {
                 tracing::warn!(%on, "the policy may not be looked at");
                 return Ok(Vec::new());
@@ -94,6 +104,34 @@ impl GcpAdapter {
                 native: format!("{} on {on} for {}", binding.role, binding.account),
             })
             .collect())
+    }
+
+    /// What gives by a grant, or may. It tells no mark: what a job asked for in its account's name
+    /// would tell a mark of the job's.
+    async fn look_at_grants(
+        &self,
+        accounts: &[AccountEmail],
+        of: &EntitlementName,
+    ) -> Result<Vec<Stamped>, Fault> {
+        let open = match self.open_grants(Purpose::Takes, of).await {
+            Err(fault) if fault.code == ACCESS_DENIED => {
+                tracing::warn!(%of, "the grants may not be looked at");
+                return Ok(Vec::new());
+            }
+            open => open?,
+        };
+        let gives = open.iter().filter(|grant| grant.stands != Stands::Goes);
+        let found = gives.filter_map(|grant| {
+            let account = accounts.iter().find(|it| grant.is_of(it))?;
+            Some(Stamped {
+                lane: self.lane_of(account),
+                held: Held::Grant(grant.handle(&self.planner.installation)?),
+                mark: None,
+                kind: StampedKind::Grant,
+                native: format!("{} for {account}", grant.name),
+            })
+        });
+        Ok(found.collect())
     }
 
     /// The lane of an account. One that is configured no longer carried one lease at a time, as far

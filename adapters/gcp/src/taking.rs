@@ -9,8 +9,9 @@ use jitney_core::evidence::{Held, Hold};
 use jitney_core::fault::Fault;
 use jitney_core::time::Timestamp;
 
+use crate::entitling::{Left, end_grants};
 use crate::judge::{Case, Found, Times, judge};
-use crate::names::PolicyName;
+use crate::names::{EntitlementName, PolicyName};
 use crate::policy::Which;
 use crate::slot::{Freshness, Seen, Slot, is_past};
 use crate::stamp::{Phase, Stamp};
@@ -117,10 +118,19 @@ async fn clear<S: Slot>(slot: &S, hand: Hand, due: &[Case]) -> Result<Pass, Faul
     let policies = due.iter().flat_map(|case| &case.policies);
     let policies = policies.chain(slot.known()).collect();
     unbind(slot, &policies, &Which::Every).await?;
+    let left = end_grants(slot, &entitlements(due)).await?.left;
+    if left > Left::Nothing {
+        let unreached = true;
+        return Ok(Pass { unreached, ..pass });
+    }
     if stamp.is_some() && is_over {
         slot.describe(None).await?;
     }
     Ok(pass)
+}
+
+fn entitlements(due: &[Case]) -> BTreeSet<&EntitlementName> {
+    due.iter().flat_map(|case| &case.entitlements).collect()
 }
 
 /// Ends what the account carries, looks at it, and judges.
@@ -135,9 +145,9 @@ async fn bring<S: Slot>(
     let stamp = seen.as_ref().and_then(|seen| seen.described.stamp());
     let pass = told_by(slot, stamp, hand);
     let was_ended = watch.ended_since.is_some();
-    let ended = match &seen {
+    let (ended, left) = match &seen {
         Some(seen) => end(slot, seen, hand, (due, holds), times).await?,
-        None => Found::Gone,
+        None => (Found::Gone, Left::Nothing),
     };
     let found = match ended {
         Found::Ended { just_now, .. } => Found::Ended {
@@ -157,7 +167,9 @@ async fn bring<S: Slot>(
     Ok(Pass {
         leases: due.iter().map(judged).collect(),
         undone: undone.iter().map(|hold| hold.held.clone()).collect(),
-        unreached: found == Found::NotEnded,
+        // What is still being taken back gives nothing by a disabled account. But it would to the
+        // next lease.
+        unreached: found == Found::NotEnded || left > Left::Nothing,
         ..pass
     })
 }
@@ -177,14 +189,14 @@ pub(crate) fn told_by<S: Slot>(slot: &S, stamp: Option<&Stamp>, hand: Hand) -> P
 }
 
 /// Ends whatever the account carries. Nothing here gives, so it is right whoever else is at it. All
-/// three parts are tried, whatever becomes of the others.
+/// four parts are tried, whatever becomes of the others.
 async fn end<S: Slot>(
     slot: &S,
     seen: &Seen,
     hand: Hand,
     (due, holds): (&[Case], &[Hold]),
     times: Times,
-) -> Result<Found, Fault> {
+) -> Result<(Found, Left), Fault> {
     let disabled = match seen.enabled {
         true => slot.disable().await,
         false => Ok(()),
@@ -198,22 +210,25 @@ async fn end<S: Slot>(
     // Who enabled an account that rests may have given it something as well.
     let suspect = slot.known().iter().filter(|_| seen.enabled);
     let unbound = unbind(slot, &policies.chain(suspect).collect(), &Which::Every).await;
+    let grants = end_grants(slot, &entitlements(due)).await;
     disabled?;
     stamped?;
     let had_bindings = unbound?;
+    let grants = grants?;
     let after = if seen.enabled || rests.is_some() {
         slot.look().await?
     } else {
         Some(seen.clone())
     };
-    Ok(match after {
-        Some(after) if !after.enabled => Found::Ended {
-            just_now: seen.enabled || had_bindings,
+    let found = match after {
+        Some(after) if !after.enabled && grants.left < Left::Standing => Found::Ended {
+            just_now: seen.enabled || had_bindings || grants.had_any,
             stood: Duration::ZERO,
         },
         Some(_) => Found::NotEnded,
         None => Found::Gone,
-    })
+    };
+    Ok((found, grants.left))
 }
 
 /// Removes bindings of ours from the policies of what is due, as they are now, and from all others

@@ -1,6 +1,7 @@
 //! `jitney doctor`: looks at everything an operator can have set up wrongly, one line each, with
 //! what to change. What cannot be looked at is said, and is not taken for well.
 
+mod rehearsal;
 mod targets;
 
 use std::os::unix::fs::MetadataExt as _;
@@ -8,11 +9,13 @@ use std::path::Path;
 
 use jitney_api::admin::StatusView;
 use jitney_api::paths;
+use jitney_broker::SystemClock;
+use jitney_core::time::Clock as _;
 use jitney_ledger_postgres::posture;
 
-use crate::arguments::ConfigurationFile;
+use crate::arguments::Doctor;
 use crate::commands::published::{self, Published};
-use crate::configuration::{self, Configuration, LedgerSection};
+use crate::configuration::{self, Configuration, IssuerSection, LedgerSection};
 use crate::failure::{Failure, UNWELL};
 use crate::ledgers::LedgerToRead;
 use crate::operators::Operators;
@@ -56,9 +59,13 @@ impl Report {
 }
 
 /// Runs the command.
-pub async fn doctor(file: ConfigurationFile) -> Result<u8, Failure> {
+pub async fn doctor(arguments: Doctor) -> Result<u8, Failure> {
+    if let Some(target) = arguments.rehearse.clone() {
+        return rehearsal::rehearse(target, arguments).await;
+    }
+    let file = &arguments.configuration.config;
     let mut report = Report::default();
-    let read = configuration::read(&file.config, std::env::vars());
+    let read = configuration::read(file, std::env::vars());
     let configuration = match read {
         Ok(configuration) => configuration,
         Err(failure) => {
@@ -131,6 +138,7 @@ async fn look_at_own_issuer(
     let Some(section) = &configuration.issuer else {
         return Ok(());
     };
+    look_at_vault(section, report).await?;
     let finding = match keys::issuer(section) {
         Err(failure) => Finding::Wrong(failure.to_string()),
         Ok(issuer) => match published::look(&issuer).await {
@@ -143,6 +151,29 @@ async fn look_at_own_issuer(
         },
     };
     report.line("own issuer", &finding)
+}
+
+/// The issuer's keys in a vault, if some lie there.
+async fn look_at_vault(section: &IssuerSection, report: &mut Report) -> Result<(), Failure> {
+    let place = "own issuer";
+    let keys = match keys::vault_keys(section) {
+        Err(failure) => return report.line(place, &Finding::Wrong(failure.to_string())),
+        Ok(keys) => keys,
+    };
+    let signing = section.key_vault.as_ref().and_then(|it| it.key.as_ref());
+    let signing = signing.map(ToString::to_string);
+    for key in keys {
+        let signs = signing.as_deref() == Some(key.id());
+        match key.examine(signs, SystemClock.now()).await {
+            Ok(well) => report.line(place, &Finding::Well(well))?,
+            Err(wrong) => {
+                for wrong in wrong {
+                    report.line(place, &Finding::Wrong(wrong))?;
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The ledger as it stands there. Whoever can write it can forget leases.

@@ -142,12 +142,13 @@ fn list(orders: &[OrderView]) -> Result<u8, Failure> {
 
 fn show(order: &OrderView) -> Result<u8, Failure> {
     let or = |value: &Option<String>, none: &str| value.clone().unwrap_or_else(|| none.to_owned());
-    let revoking = order.revoking.unwrap_or_default();
+    let rate = order.over_per_minute.unwrap_or_default();
     let eta = match order.eta_seconds {
         Some(0) => "all are over".to_owned(),
-        Some(left) => format!("about {left} s, if it goes on as it went"),
+        Some(left) => format!("about {left} s, at {rate} a minute as until now"),
         None => "cannot be told yet".to_owned(),
     };
+    let count = |count: Option<u32>| count.unwrap_or_default().to_string();
     for (name, value) in [
         ("order", order.id.clone()),
         ("about", describe(&order.aim)),
@@ -157,8 +158,10 @@ fn show(order: &OrderView) -> Result<u8, Failure> {
         ("given", order.ordered_at.clone()),
         ("looked at", format!("{} open leases", order.looked_at)),
         ("ended", format!("{} of them, durably", order.ended)),
+        ("still to end", count(order.to_end)),
         ("done", or(&order.done_at, "not yet")),
-        ("still revoking", revoking.to_string()),
+        ("still revoking", count(order.revoking)),
+        ("over", count(order.over)),
         ("exposed until", or(&order.exposed_until, "-")),
         ("time left", eta),
     ] {
@@ -187,6 +190,7 @@ fn describe(aim: &AimBody) -> String {
 pub async fn recover(arguments: Recover) -> Result<u8, Failure> {
     let body = RecoverBody {
         dry_run: arguments.dry_run,
+        restored: arguments.restored,
         signed: signature(arguments.signed),
     };
     let operators = operators(&arguments.configuration)?;

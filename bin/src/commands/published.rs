@@ -24,9 +24,15 @@ pub enum Published {
 
 /// Looks where clouds look.
 pub async fn look(issuer: &AssertionIssuer) -> Published {
+    let keys = match issuer.key_set().await {
+        Ok(keys) => keys,
+        Err(error) => {
+            return Published::Unasked(format!("its own keys are not to be had: {error}"));
+        }
+    };
     for (path, here) in [
         (DISCOVERY_PATH, issuer.discovery()),
-        (KEY_SET_PATH, issuer.key_set()),
+        (KEY_SET_PATH, keys.as_str()),
     ] {
         let url = format!("{}{path}", issuer.url());
         let found = match fetch(&url).await {
@@ -98,24 +104,28 @@ mod tests {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (ours, former) = (issuer(&url), issuer(&url));
         let discovery = (200, ours.discovery().to_owned());
-        let stale = (200, former.key_set().to_owned());
-        let large = (200, format!("{}{}", ours.key_set(), " ".repeat(200_000)));
+        let (keys, former) = (
+            ours.key_set().await.unwrap(),
+            former.key_set().await.unwrap(),
+        );
+        let stale = (200, former);
+        let large = (200, format!("{keys}{}", " ".repeat(200_000)));
         let serving = vec![
             discovery.clone(),
-            (200, ours.key_set().to_owned()),
+            (200, keys.clone()),
             discovery.clone(),
             stale,
             discovery.clone(),
-            (404, ours.key_set().to_owned()),
+            (404, keys),
             discovery,
             large,
             (200, "<html>".to_owned()),
         ];
         let serving = tokio::spawn(answers(listener, serving));
         assert_eq!(look(&ours).await, Published::AsHere);
-        let keys = format!("{url}/.well-known/jwks.json");
+        let set = format!("{url}/.well-known/jwks.json");
         for _ in 0..3 {
-            assert_eq!(look(&ours).await, Published::Otherwise(keys.clone()));
+            assert_eq!(look(&ours).await, Published::Otherwise(set.clone()));
         }
         let first = format!("{url}/.well-known/openid-configuration");
         assert_eq!(look(&ours).await, Published::Otherwise(first));

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use jitney_client::{OnLost, Output, RunOptions};
+use jitney_client::{OnLost, Output, RunOptions, WaitEffective};
 
 use crate::arguments;
 
@@ -17,9 +17,15 @@ pub async fn run(arguments: arguments::Run) -> u8 {
         audience: arguments.audience,
         beat_audience: arguments.beat_audience,
         token_file: arguments.token_file,
+        token_env: arguments.token_env,
         ttl_seconds: arguments.ttl,
         reason: arguments.reason,
         patience,
+        wait_effective: match arguments.wait_effective {
+            None => WaitEffective::No,
+            Some(None) => WaitEffective::AsPromised,
+            Some(Some(most)) => WaitEffective::AtMost(Duration::from_secs(most.into())),
+        },
         on_lost: match arguments.on_lost {
             arguments::OnLost::Warn => OnLost::Warn,
             arguments::OnLost::Kill => OnLost::Kill,

@@ -7,7 +7,6 @@ use config::{Config, Environment, File, FileFormat, Map};
 use jitney_azure::AzureTarget;
 use jitney_core::id::TargetName;
 use jitney_gcp::GcpTarget;
-use jitney_identity::IssuerConfig;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -101,9 +100,9 @@ impl Written {
             place(&mut tls.key_file);
         }
         if let Some(issuer) = &mut self.issuer {
-            issuer.key_files_mut().for_each(place);
+            issuer.below(folder);
         }
-        for (_, webhook) in self.webhooks.named() {
+        for (_, _, webhook) in self.webhooks.named() {
             place(&mut webhook.secret_file);
         }
         self.admin.socket.as_mut().map(place);
@@ -127,14 +126,18 @@ fn checked(
         return Err(about(file, "issuers", wrong));
     }
     let own = written.issuer.as_ref();
-    if let Some(wrong) = own.and_then(|own| own.conflict(&written.issuers)) {
-        return Err(about(file, "issuer.url", &wrong));
+    if let Some((key, wrong)) = own.and_then(|own| own.conflict(&written.issuers)) {
+        return Err(about(file, key, &wrong));
     }
-    for (name, webhook) in written.webhooks.named() {
-        let known = |issuer: &IssuerConfig| issuer.url == webhook.issuer;
-        if !written.issuers.iter().any(known) {
+    for (name, provider, webhook) in written.webhooks.named() {
+        let mut issuers = written.issuers.iter();
+        let known = issuers.find(|issuer| issuer.url == webhook.issuer);
+        // Events of one forge never have the key of another one's job: better no section than one
+        // that ends nothing.
+        if known.is_none_or(|issuer| issuer.provider != provider) {
             let wrong = format!(
-                "is `{}`: expected the `url` of one of the `issuers`, whose jobs it tells about",
+                "is `{}`: expected the `url` of one of the `issuers` with `provider = \
+                 \"{provider}\"`, whose jobs it tells about",
                 webhook.issuer
             );
             return Err(about(file, &format!("{name}.issuer"), &wrong));

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use jitney_core::principal::Provider;
 use serde::Deserialize;
 
 /// `[webhooks]`: by which CI systems say that jobs are over. The path of an absent one does not
@@ -18,15 +19,17 @@ pub struct WebhooksSection {
 }
 
 impl WebhooksSection {
-    /// Both, with the sections' names.
-    pub(super) fn named(&mut self) -> impl Iterator<Item = (&'static str, &mut WebhookSection)> {
+    /// Both, with the sections' names and whose jobs they tell about.
+    pub(super) fn named(
+        &mut self,
+    ) -> impl Iterator<Item = (&'static str, Provider, &mut WebhookSection)> {
         let named = [
-            ("webhooks.github", &mut self.github),
-            ("webhooks.gitlab", &mut self.gitlab),
+            ("webhooks.github", Provider::GithubActions, &mut self.github),
+            ("webhooks.gitlab", Provider::GitlabCi, &mut self.gitlab),
         ];
         named
             .into_iter()
-            .filter_map(|(name, section)| Some((name, section.as_mut()?)))
+            .filter_map(|(name, provider, section)| Some((name, provider, section.as_mut()?)))
     }
 }
 

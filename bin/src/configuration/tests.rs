@@ -307,6 +307,36 @@ fn a_webhook_tells_of_the_jobs_of_a_known_issuer() {
     );
 }
 
+/// Its events could name no job that has a lease: better no section than one that does nothing.
+#[test]
+fn a_webhook_needs_an_issuer_of_its_own_forge() {
+    let lab = "[[issuers]]\nname = \"gitlab\"\nurl = \"https://gitlab.com\"\n\
+               provider = \"gitlab-ci\"\naudience = \"https://jitney.acme.example\"\n";
+    let hub = "https://token.actions.githubusercontent.com";
+    let judge = |issuers: &str, forge: &str, issuer: &str| {
+        let hook = format!("[webhooks.{forge}]\nsecret_file = \"hook\"\nissuer = \"{issuer}\"\n");
+        judge(&format!("{EXAMPLE}\n{issuers}{hook}"))
+    };
+    let heard = judge(lab, "gitlab", "https://gitlab.com").unwrap();
+    let folder = heard.file.parent().unwrap();
+    assert_eq!(
+        heard.webhooks.gitlab.unwrap().secret_file,
+        folder.join("hook")
+    );
+    for (issuers, forge, issuer, provider) in [
+        ("", "gitlab", hub, "gitlab-ci"),
+        ("", "gitlab", "https://gitlab.com", "gitlab-ci"),
+        (lab, "gitlab", hub, "gitlab-ci"),
+        (lab, "github", "https://gitlab.com", "github-actions"),
+    ] {
+        let refused = judge(issuers, forge, issuer).unwrap_err();
+        let key = format!("`webhooks.{forge}.issuer`");
+        for part in [key.as_str(), provider, "whose jobs it tells about"] {
+            assert!(refused.told.contains(part), "{}", refused.told);
+        }
+    }
+}
+
 #[test]
 fn the_broker_is_an_issuer_of_its_own_and_takes_no_token_of_its_own() {
     let own = |url: &str| {
@@ -323,6 +353,32 @@ fn the_broker_is_an_issuer_of_its_own_and_takes_no_token_of_its_own() {
     assert_eq!(files, below.map(|name| folder.join(name)));
     let told = own("https://token.actions.githubusercontent.com").unwrap_err();
     assert!(told.told.contains("`issuer.url`"), "{told}");
+}
+
+#[test]
+fn exactly_one_key_of_the_issuer_signs() {
+    let id = |name: &str| {
+        let version = "0123456789abcdef0123456789abcdef";
+        format!("\"https://acme.vault.azure.net/keys/{name}/{version}\"")
+    };
+    let own = |files: &str, keys: &str| {
+        let vault = "[issuer.key_vault]\ntenant = \"11111111-0000-4000-8000-000000000001\"\n\
+                     credentials = { from = \"managed-identity\" }\n";
+        let url = "url = \"https://jitney.acme.example\"\n";
+        judge(&format!("{EXAMPLE}\n[issuer]\n{url}{files}\n{vault}{keys}"))
+    };
+    let file = "key_file = \"issuer.pem\"";
+    let next = format!("next_key = {}", id("a"));
+    let signs = format!("key = {}\nprevious_keys = [{}]", id("a"), id("b"));
+    // Into the vault, as one does it: its key is published before it signs.
+    assert!(own(file, &next).is_ok());
+    assert!(own("previous_key_files = [\"issuer.pem\"]", &signs).is_ok());
+    for (files, keys) in [("", &next), (file, &signs)] {
+        let told = own(files, keys).unwrap_err();
+        assert!(told.told.contains("`issuer.key_file`"), "{told}");
+    }
+    let told = own("", "key = \"https://evil.example/keys/a/b\"").unwrap_err();
+    assert!(told.told.contains("`issuer.key_vault"), "{told}");
 }
 
 #[test]

@@ -12,7 +12,6 @@ use jitney_core::id::OrderId;
 use jitney_core::order::{Order, SHEETS};
 use jitney_core::refusal::Refusal;
 use jitney_core::standing::Aim;
-use jitney_core::time::Timestamp;
 use jitney_core::usecase::OrderProgress;
 
 use super::socket::Peer;
@@ -54,9 +53,15 @@ pub(super) async fn show(
 ) -> Result<Json<OrderView>, Declined> {
     let id: OrderId = id.parse().map_err(bad)?;
     let progress = service.core.order(id).await.map_err(in_full)?;
-    let eta = eta(&progress, service.now());
+    let elapsed = service.now().since(progress.order.ordered_at);
+    let eta = eta(&progress, elapsed);
     Ok(Json(OrderView {
+        to_end: Some(progress.to_end),
         revoking: Some(progress.revoking),
+        over: Some(progress.over),
+        over_per_minute: eta
+            .filter(|left| !left.is_zero())
+            .and_then(|_| over_per_minute(&progress, elapsed)),
         exposed_until: progress.exposed_until.map(|at| at.to_string()),
         eta_seconds: eta.map(|left| left.as_secs()),
         ..view(id, &progress.order)
@@ -99,20 +104,30 @@ fn view(id: OrderId, order: &Order) -> OrderView {
         looked_at: order.looked_at,
         ended: order.ended,
         done_at: order.done_at.map(|at| at.to_string()),
+        to_end: None,
         revoking: None,
+        over: None,
+        over_per_minute: None,
         exposed_until: None,
         eta_seconds: None,
     }
 }
 
-/// When all will be over if it goes on as it went.
-fn eta(progress: &OrderProgress, now: Timestamp) -> Option<Duration> {
-    if progress.order.done_at.is_some() && progress.revoking == 0 {
+/// When all will be over if the clouds go on at the rate at which leases became over until now. The
+/// time before the first one counts too: rather too long than too short.
+fn eta(progress: &OrderProgress, elapsed: Duration) -> Option<Duration> {
+    let left = progress.to_end.saturating_add(progress.revoking);
+    if left == 0 && progress.order.done_at.is_some() {
         return Some(Duration::ZERO);
     }
-    let over = progress.order.ended.checked_sub(progress.revoking)?;
-    let elapsed = now.since(progress.order.ordered_at);
-    elapsed.checked_mul(progress.revoking)?.checked_div(over)
+    elapsed.checked_mul(left)?.checked_div(progress.over)
+}
+
+fn over_per_minute(progress: &OrderProgress, elapsed: Duration) -> Option<u64> {
+    let millis = u64::try_from(elapsed.as_millis()).ok()?;
+    u64::from(progress.over)
+        .saturating_mul(60_000)
+        .checked_div(millis)
 }
 
 fn read(aim: &AimBody) -> Result<Aim, Declined> {
@@ -145,16 +160,16 @@ fn told(aim: &Aim) -> AimBody {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use jitney_core::time::Timestamp;
 
     #[test]
     fn what_is_left_takes_as_long_as_what_is_over_did() {
-        let at = Timestamp::from_seconds;
         let order = Order {
             aim: Aim::default(),
             lanes: std::collections::BTreeSet::new(),
             person: String::new(),
             reason: String::new(),
-            ordered_at: at(100),
+            ordered_at: Timestamp::from_seconds(100),
             seen_down_to: None,
             looked_at: 0,
             unreadable: 0,
@@ -163,15 +178,20 @@ mod tests {
         };
         let mut progress = OrderProgress {
             order,
+            to_end: 15,
             revoking: 30,
+            over: 10,
             exposed_until: None,
         };
-        assert_eq!(eta(&progress, at(120)), Some(Duration::from_secs(60)));
-        progress.revoking = 40;
-        assert_eq!(eta(&progress, at(120)), None, "nothing is over yet");
-        progress.revoking = 50;
-        assert_eq!(eta(&progress, at(120)), None, "others end there too");
-        (progress.revoking, progress.order.done_at) = (0, Some(at(110)));
-        assert_eq!(eta(&progress, at(120)), Some(Duration::ZERO));
+        let seconds = Duration::from_secs;
+        assert_eq!(eta(&progress, seconds(20)), Some(seconds(90)));
+        assert_eq!(over_per_minute(&progress, seconds(20)), Some(30));
+        assert_eq!(over_per_minute(&progress, seconds(0)), None);
+        progress.over = 0;
+        assert_eq!(eta(&progress, seconds(20)), None, "nothing is over yet");
+        (progress.to_end, progress.revoking) = (0, 0);
+        assert_eq!(eta(&progress, seconds(20)), None, "it still looks");
+        progress.order.done_at = Some(Timestamp::from_seconds(110));
+        assert_eq!(eta(&progress, seconds(20)), Some(Duration::ZERO));
     }
 }

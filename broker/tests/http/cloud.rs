@@ -2,19 +2,21 @@
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jitney_core::adapter::{Elevate, Hand, Page, Pass, Reach, Revocations, Revoke};
 use jitney_core::books::Recorded;
-use jitney_core::catalogue::Resource;
-use jitney_core::credential::{Credential, Elevation};
+use jitney_core::catalogue::{Resource, Wanted};
+use jitney_core::credential::{Credential, Elevation, Shown};
 use jitney_core::evidence::{Evidence, Hold, Revocation};
 use jitney_core::fault::{Fault, FaultKind};
 use jitney_core::guarantee::{Guarantees, Recall};
 use jitney_core::id::{CloudName, TargetName};
-use jitney_core::lease::{Active, Elevating, Revoking};
+use jitney_core::lease::{Active, Elevating, Revoking, Terms};
 use jitney_core::plan::{CannotPlan, LaneId, Order, Plan};
+use jitney_core::probe::{InForce, Probe, Probed};
 use jitney_core::time::Clock as _;
 use serde_json::json;
 use tokio::sync::Semaphore;
@@ -40,8 +42,11 @@ pub struct FakeCloud {
     /// Handles whose sessions work.
     alive: Mutex<BTreeSet<String>>,
     minted: Mutex<u32>,
+    refuses_probes: AtomicBool,
     /// Elevations wait here while it has no permits.
     pub gate: Semaphore,
+    /// Who looks the cloud through waits here while it has no permits.
+    pub looks: Semaphore,
 }
 
 impl FakeCloud {
@@ -51,8 +56,15 @@ impl FakeCloud {
             mood: Mutex::new(Mood::Obliging),
             alive: Mutex::new(BTreeSet::new()),
             minted: Mutex::new(0),
+            refuses_probes: AtomicBool::new(false),
             gate: Semaphore::new(Semaphore::MAX_PERMITS),
+            looks: Semaphore::new(Semaphore::MAX_PERMITS),
         }
+    }
+
+    /// Says of every credential that it is not in force.
+    pub fn refuse_probes(&self, refuse: bool) {
+        self.refuses_probes.store(refuse, Ordering::SeqCst);
     }
 
     pub fn set(&self, mood: Mood) {
@@ -62,6 +74,11 @@ impl FakeCloud {
     /// Stops elevations before they are made, until the gate gets permits.
     pub fn shut_gate(&self) {
         self.gate.forget_permits(Semaphore::MAX_PERMITS);
+    }
+
+    /// Stops looks through the cloud, until `looks` gets permits.
+    pub fn shut_looks(&self) {
+        self.looks.forget_permits(Semaphore::MAX_PERMITS);
     }
 
     pub fn sessions_alive(&self) -> usize {
@@ -212,6 +229,33 @@ impl Revoke for FakeCloud {
     }
 
     async fn sweep(&self, _: Option<String>) -> Result<Page, Fault> {
+        self.looks.acquire().await.unwrap().forget();
+        self.looks.add_permits(1);
         Ok(Page::default())
+    }
+}
+
+#[async_trait]
+impl Probe for FakeCloud {
+    fn in_force(&self, _: &Plan) -> InForce {
+        InForce {
+            within: Duration::from_secs(2),
+            says: "the fake says 2 s",
+        }
+    }
+
+    async fn probe(&self, _: &Terms, _: &Wanted, shown: &Shown) -> Probed {
+        let secret = shown.field("secret_access_key").unwrap_or_default();
+        let Some(handle) = secret.strip_prefix(CANARY) else {
+            return Probed::Refused;
+        };
+        let handle = handle.trim_start_matches('-');
+        if self.refuses_probes.load(Ordering::SeqCst) {
+            return Probed::Refused;
+        }
+        match self.alive.lock().unwrap().contains(handle) {
+            true => Probed::Accepted,
+            false => Probed::Refused,
+        }
     }
 }

@@ -4,9 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use jitney_broker::SystemClock;
 use jitney_core::time::Clock as _;
-use jitney_identity::assertions::{Assertion, AssertionIssuer, AssertionKey};
+use jitney_identity::assertions::{
+    Assertion, AssertionIssuer, AssertionKey, IssuerKey, KeptKey, KeyAway, PublicKey,
+};
 use jitney_sandbox::azure::estate::{App, EXCHANGE_AUDIENCE, Estate};
 use jitney_sandbox::azure::{AzureOptions, AzureSandbox};
 use serde_json::Value;
@@ -28,7 +31,7 @@ fn pem() -> Vec<u8> {
 
 fn issuer(url: &str, signing: &[u8], others: &[&[u8]]) -> Arc<AssertionIssuer> {
     let key = |pem: &[u8]| AssertionKey::from_pem(pem).unwrap();
-    let others = others.iter().map(|pem| key(pem)).collect();
+    let others = others.iter().map(|pem| key(pem).into()).collect();
     Arc::new(AssertionIssuer::new(url, key(signing), others).unwrap())
 }
 
@@ -44,9 +47,10 @@ async fn whoever_asks_gets_the_documents_and_may_keep_them_for_a_while() {
     let mut world = World::start().await;
     let issuer = issuer(URL, &pem(), &[&pem()]);
     restart_as(&mut world, &issuer).await;
+    let key_set = issuer.key_set().await.unwrap();
     for (path, document) in DOCUMENTS
         .into_iter()
-        .zip([issuer.discovery(), issuer.key_set()])
+        .zip([issuer.discovery().to_owned(), key_set])
     {
         let answer = read(world.raw("GET", path)).await;
         assert_eq!(answer.status, 200, "{answer:?}");
@@ -67,6 +71,42 @@ async fn whoever_asks_gets_the_documents_and_may_keep_them_for_a_while() {
     assert_eq!(health.headers["cache-control"], "no-store");
 }
 
+/// A key whose keeper shows it to nobody.
+#[derive(Debug)]
+struct Away;
+
+#[async_trait]
+impl KeptKey for Away {
+    fn name(&self) -> &str {
+        "away"
+    }
+
+    async fn public(&self) -> Result<PublicKey, KeyAway> {
+        let why = "SECRET-CANARY".to_owned();
+        Err(KeyAway::ForNow { after: None, why })
+    }
+
+    async fn sign(&self, _: &[u8; 32]) -> Result<Vec<u8>, KeyAway> {
+        Err(KeyAway::Refused("it is away".to_owned()))
+    }
+}
+
+#[tokio::test]
+async fn keys_that_are_not_to_be_had_are_no_document_that_anybody_keeps() {
+    let mut world = World::start().await;
+    let key = AssertionKey::from_pem(&pem()).unwrap();
+    let away = IssuerKey::Kept(Box::new(Away));
+    let issuer = Arc::new(AssertionIssuer::new(URL, key, vec![away]).unwrap());
+    restart_as(&mut world, &issuer).await;
+    let [discovery, keys] = DOCUMENTS;
+    assert_eq!(read(world.raw("GET", discovery)).await.status, 200);
+    let answer = read(world.raw("GET", keys)).await;
+    assert_eq!((answer.status, answer.problem()), (503, "try_again"));
+    assert_eq!(answer.headers["cache-control"], "no-store");
+    assert_eq!(answer.headers["retry-after"], "5");
+    assert!(!answer.body.to_string().contains("CANARY"));
+}
+
 #[tokio::test]
 async fn a_broker_that_is_no_issuer_publishes_nothing() {
     let world = World::start().await;
@@ -76,10 +116,10 @@ async fn a_broker_that_is_no_issuer_publishes_nothing() {
     }
 }
 
-fn assertion(issuer: &AssertionIssuer, subject: &str) -> Assertion {
+async fn assertion(issuer: &AssertionIssuer, subject: &str) -> Assertion {
     let lives = Duration::from_secs(300);
     let signed = issuer.assertion(subject, EXCHANGE_AUDIENCE, SystemClock.now(), lives);
-    signed.unwrap()
+    signed.await.unwrap()
 }
 
 /// A slot's application that trusts an issuer, as `deploy/terraform/azure` makes it.
@@ -123,7 +163,7 @@ async fn azure_believes_what_the_broker_signs_all_through_a_rotation() {
     let before = issuer(&url, &first, &[&second]);
     restart_as(&mut world, &before).await;
     let azure = azure(&url).await;
-    let early = assertion(&before, "jitney:slot:pool-1");
+    let early = assertion(&before, "jitney:slot:pool-1").await;
     assert_eq!(exchanged(&azure, &early).await, (200, 0));
     let tokens = azure.0.tokens();
     assert_eq!(tokens[0].assertion_id.as_ref(), Some(&early.id));
@@ -131,16 +171,16 @@ async fn azure_believes_what_the_broker_signs_all_through_a_rotation() {
     // Entra keeps keys for a day and knows the second one already.
     let after = issuer(&url, &second, &[&first]);
     restart_as(&mut world, &after).await;
-    let late = assertion(&after, "jitney:slot:pool-1");
+    let late = assertion(&after, "jitney:slot:pool-1").await;
     for shown in [&early, &late] {
         assert_eq!(exchanged(&azure, shown).await, (200, 0));
     }
 
     for other in ["jitney:slot:pool-2", "jitney:broker"] {
-        let another = assertion(&after, other);
+        let another = assertion(&after, other).await;
         assert_eq!(exchanged(&azure, &another).await, (400, 700_213), "{other}");
     }
     let unpublished = issuer(&url, &stranger, &[]);
-    let forged = assertion(&unpublished, "jitney:slot:pool-1");
+    let forged = assertion(&unpublished, "jitney:slot:pool-1").await;
     assert_eq!(exchanged(&azure, &forged).await, (401, 700_027));
 }

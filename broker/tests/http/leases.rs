@@ -48,6 +48,44 @@ async fn a_lease_is_shown_beaten_renewed_and_given_back() {
 }
 
 #[tokio::test]
+async fn a_credential_is_probed_for_whoever_has_the_lease_and_is_not_repeated() {
+    let mut world = World::start().await;
+    let granted = world.submit(SCOPE).await;
+    let lease = granted.lease();
+    let path = format!("/v1/leases/{lease}/probe");
+    let fields = json!({"fields": granted.body["credentials"][0]["fields"]});
+    let probed = world.call("POST", &path, None, Some(fields.clone())).await;
+    assert_eq!(
+        (probed.status, &probed.body["answer"]),
+        (200, &json!("accepted"))
+    );
+    assert_eq!(probed.body["in_force_within_seconds"], 2);
+    let wrong = json!({"fields": {"secret_access_key": "another"}});
+    let probed = world.call("POST", &path, None, Some(wrong)).await;
+    assert_eq!(
+        (probed.status, &probed.body["answer"]),
+        (200, &json!("refused"))
+    );
+    for malformed in [
+        json!({"fields": CANARY}),
+        json!({"fields": {"secret_access_key": [CANARY]}}),
+        json!({"fields": {}, CANARY: 1}),
+    ] {
+        let refused = world.call("POST", &path, None, Some(malformed)).await;
+        assert_eq!(refused.problem(), "bad_request");
+        assert!(!refused.body.to_string().contains(CANARY), "{refused:?}");
+    }
+    let key = std::mem::replace(&mut world.key, Key::fresh());
+    let other = world.call("POST", &path, None, Some(fields.clone())).await;
+    assert_eq!(other.problem(), "not_found");
+    world.key = key;
+    let release = format!("/v1/leases/{lease}/release");
+    world.call("POST", &release, None, None).await;
+    let over = world.call("POST", &path, None, Some(fields)).await;
+    assert_eq!((over.status, over.problem()), (410, "lease_ended"));
+}
+
+#[tokio::test]
 async fn another_key_finds_nothing() {
     let mut world = World::start().await;
     let granted = world.submit(SCOPE).await;
@@ -184,4 +222,34 @@ async fn a_proof_is_good_for_one_call_to_one_address() {
     let method = world.key.proof("GET", &url, None);
     assert_eq!(beat(&method).await.problem(), "proof_mismatch");
     assert_eq!(beat("not a proof").await.problem(), "bad_proof");
+}
+
+/// A broker that was just started remembers no proofs, as another one on the same ledger. A client
+/// whose clock is ahead makes proofs that it cannot tell from fresh ones.
+#[tokio::test]
+async fn a_renewal_that_was_captured_gives_nothing_at_another_broker() {
+    let mut world = World::start().await;
+    let lease = world.submit(SCOPE).await.lease();
+    let path = format!("/v1/leases/{lease}/renew");
+    let proof = world
+        .key
+        .proof_ahead("POST", &format!("{}{path}", world.url), None, 50);
+    let renew = async |world: &World| {
+        let call = world.raw("POST", &path).header("dpop", &proof);
+        read(call).await
+    };
+    assert_eq!(renew(&world).await.status, 200);
+    let here = renew(&world).await;
+    assert_eq!((here.status, here.problem()), (401, "proof_replayed"));
+    let address = world.url.strip_prefix("http://").unwrap();
+    world.listen = address.parse().unwrap();
+    world.broker.take().unwrap().shutdown().await;
+    world.restart().await;
+    let elsewhere = renew(&world).await;
+    assert_eq!(
+        (elsewhere.status, elsewhere.problem()),
+        (401, "proof_replayed")
+    );
+    assert_eq!(world.cloud.minted(), 2);
+    assert_eq!(world.call("POST", &path, None, None).await.status, 200);
 }

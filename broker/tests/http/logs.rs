@@ -61,6 +61,12 @@ async fn the_log_names_calls_and_holds_no_token_proof_or_credential() {
     let secret = secret.as_str().unwrap();
     let renew = format!("/v1/leases/{lease}/renew");
     assert_eq!(world.call("POST", &renew, None, None).await.status, 200);
+    let probe = format!("/v1/leases/{lease}/probe");
+    let shown = json!({ "fields": granted.body["credentials"][0]["fields"] });
+    for (body, status) in [(shown, 200), (json!({ "fields": secret }), 400)] {
+        let probed = world.call("POST", &probe, None, Some(body)).await;
+        assert_eq!(probed.status, status);
+    }
     let denied = world
         .submit("object-storage:write@artifacts/forbidden/")
         .await;

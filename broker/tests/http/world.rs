@@ -23,9 +23,9 @@ use jitney_core::handle::StampKey;
 use jitney_core::ledger::Ledger;
 use jitney_core::principal::Provider;
 use jitney_core::pulse::Pulse;
-use jitney_core::reconcile::Lanes;
+use jitney_core::reconcile::{Lanes, Untold};
 use jitney_core::time::{Clock, Timestamp};
-use jitney_core::usecase::{Core, Limits, Slots};
+use jitney_core::usecase::{Core, Limits, LookedBack, Slots};
 use jitney_identity::assertions::AssertionIssuer;
 use jitney_identity::hooks::{GithubHook, GitlabHook};
 use jitney_identity::{IssuerConfig, Issuers, Verifier};
@@ -97,12 +97,23 @@ impl Key {
 
     /// A proof for one call.
     pub fn proof(&self, method: &str, url: &str, token: Option<&str>) -> String {
+        self.proof_ahead(method, url, token, 0)
+    }
+
+    /// A proof by a clock that is so many seconds ahead.
+    pub fn proof_ahead(
+        &self,
+        method: &str,
+        url: &str,
+        token: Option<&str>,
+        seconds: i64,
+    ) -> String {
         let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let public = URL_SAFE_NO_PAD.encode(self.0.public_key().as_ref());
         let header = json!({"typ": "dpop+jwt", "alg": "EdDSA",
             "jwk": {"kty": "OKP", "crv": "Ed25519", "x": public}});
         let mut claims = json!({"jti": uuid::Uuid::new_v4().to_string(), "htm": method,
-            "htu": url, "iat": SystemClock.now().as_seconds()});
+            "htu": url, "iat": SystemClock.now().as_seconds() + seconds});
         if let Some(token) = token {
             let ath = URL_SAFE_NO_PAD.encode(digest(&SHA256, token.as_bytes()));
             claims["ath"] = Value::from(ath);
@@ -149,6 +160,8 @@ pub struct World {
     pub broker: Option<RunningBroker>,
     pub cloud: Arc<FakeCloud>,
     pub ci: CiIssuer,
+    /// Issuers whose tokens are GitLab's. The webhook tells of the first one's jobs.
+    pub labs: Vec<CiIssuer>,
     pub job: RunningJob,
     pub key: Key,
     pub http: reqwest::Client,
@@ -169,6 +182,11 @@ pub struct World {
 
 impl World {
     pub async fn start() -> Self {
+        Self::start_beside(Vec::new()).await
+    }
+
+    /// The same, beside these issuers of GitLab's tokens.
+    pub async fn start_beside(labs: Vec<CiIssuer>) -> Self {
         drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
         let ci = CiIssuer::start(CiOptions::default()).await.unwrap();
         let mut world = Self {
@@ -176,6 +194,7 @@ impl World {
             cloud: Arc::new(FakeCloud::new()),
             job: ci.job(GithubJob::push_to_main()),
             ci,
+            labs,
             key: Key::fresh(),
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
             url: String::new(),
@@ -259,20 +278,27 @@ impl World {
         if !self.hears_hooks {
             return Hooks::default();
         }
-        let issuer = self.ci.url();
+        let lab = self.labs.first().map(CiIssuer::url);
+        let lab = lab.unwrap_or_else(|| "https://gitlab.test".to_owned());
         Hooks {
-            github: Some(GithubHook::new(&issuer, HOOK_SECRET).unwrap()),
-            gitlab: Some(GitlabHook::new("https://gitlab.test", HOOK_SECRET).unwrap()),
+            github: Some(GithubHook::new(&self.ci.url(), HOOK_SECRET).unwrap()),
+            gitlab: Some(GitlabHook::new(&lab, HOOK_SECRET).unwrap()),
         }
     }
 
     fn verifier(&self) -> Verifier {
-        let config: IssuerConfig = serde_json::from_value(json!({
-            "name": "ci", "url": self.ci.url(), "provider": Provider::GithubActions,
-            "audience": AUDIENCE, "allow_private": true,
-        }))
-        .unwrap();
-        Verifier::new(Issuers::new(vec![config]).unwrap()).unwrap()
+        let config = |name: String, ci: &CiIssuer, provider: Provider| -> IssuerConfig {
+            let row = json!({
+                "name": name, "url": ci.url(), "provider": provider,
+                "audience": AUDIENCE, "allow_private": true,
+            });
+            serde_json::from_value(row).unwrap()
+        };
+        let mut configs = vec![config("ci".to_owned(), &self.ci, Provider::GithubActions)];
+        for (number, lab) in self.labs.iter().enumerate() {
+            configs.push(config(format!("lab-{number}"), lab, Provider::GitlabCi));
+        }
+        Verifier::new(Issuers::new(configs).unwrap()).unwrap()
     }
 
     fn core(&self, metrics: &Arc<Metrics>) -> Core {
@@ -316,6 +342,8 @@ impl World {
             pulse: Pulse::default(),
             lanes: Lanes::of(uuid::Uuid::new_v4().to_string()),
             slots: Slots::default(),
+            looked_back: LookedBack::default(),
+            untold: Untold::default(),
         }
     }
 
@@ -367,6 +395,16 @@ impl World {
     }
 
     /// Waits until a lease has ended, and gives it.
+    pub async fn until_no_session_is_alive(&self) {
+        for _ in 0..200 {
+            if self.cloud.sessions_alive() == 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("a session is left");
+    }
+
     pub async fn ended(&self, lease: &str) -> Value {
         let path = format!("/v1/leases/{lease}");
         for _ in 0..200 {

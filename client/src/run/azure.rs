@@ -73,10 +73,15 @@ const SELECTORS: &[&str] = &[
 /// Where a secret part of a credential is.
 type Part = fn(&Serving) -> Option<&str>;
 
-/// The names of Azure's audiences, and where the token for each is.
+/// The names of Azure's audiences, and where the token for each is. A lease is in one of Azure's
+/// clouds, and its token is taken there alone, by whatever name it was asked for.
 const AUDIENCES: &[(&str, Part)] = &[
     ("https://management.azure.com", management),
     ("https://management.core.windows.net", management),
+    ("https://management.usgovcloudapi.net", management),
+    ("https://management.core.usgovcloudapi.net", management),
+    ("https://management.chinacloudapi.cn", management),
+    ("https://management.core.chinacloudapi.cn", management),
     ("https://storage.azure.com", storage),
 ];
 

@@ -1,9 +1,9 @@
-//! The environment a command starts with: what it had, less what makes CI tokens, and with the
-//! lease in place of whatever credentials lay about.
+//! The environment a command starts with: what it had, less CI tokens and what makes them, and with
+//! the lease in place of whatever credentials lay about.
 
 use std::ffi::OsStr;
 
-use super::options::Environment;
+use super::options::{Environment, RunOptions};
 use crate::github::{REQUEST_TOKEN, REQUEST_URL, RUNTIME_TOKEN};
 
 /// What could make CI tokens. Taken from the command as hygiene, not as a wall: what runs as the
@@ -24,17 +24,16 @@ pub(crate) const NESTED_IN: &str = "JITNEY_REQUEST";
 pub(crate) const LOOPBACK_HOSTS: &[&str] = &["127.0.0.1", "localhost"];
 
 /// The command's environment before the lease is put in.
-pub(crate) fn without_minting(
-    environment: &Environment,
-    pristine: bool,
-    keep: &[String],
-) -> Environment {
-    let is_kept = |name: &OsStr| keep.iter().any(|kept| OsStr::new(kept) == name);
+pub(crate) fn without_tokens(options: &RunOptions) -> Environment {
     let is_among = |names: &[&str], name: &OsStr| names.iter().any(|n| OsStr::new(n) == name);
-    let mut left = environment.clone();
-    left.retain(|name| {
-        is_kept(name) || (!is_among(&MINTING, name) && (!pristine || is_among(PRISTINE, name)))
-    });
+    let is_kept = |name: &OsStr| options.keep_env.iter().any(|kept| OsStr::new(kept) == name);
+    let is_token = |name: &OsStr| {
+        let given = options.token_env.as_deref();
+        is_among(&MINTING, name) || given.is_some_and(|given| OsStr::new(given) == name)
+    };
+    let is_there = |name: &OsStr| !options.pristine || is_among(PRISTINE, name);
+    let mut left = options.environment.clone();
+    left.retain(|name| is_kept(name) || (!is_token(name) && is_there(name)));
     left
 }
 
@@ -55,18 +54,33 @@ mod tests {
         names.map(std::borrow::Cow::into_owned).collect()
     }
 
+    /// What is left to a command of such an environment.
+    fn left(change: impl FnOnce(&mut RunOptions)) -> Vec<String> {
+        let mut options = RunOptions::new(String::new(), Vec::new(), Vec::new());
+        options.environment = environment();
+        change(&mut options);
+        names(&without_tokens(&options))
+    }
+
     #[test]
     fn what_makes_tokens_is_taken_away() {
-        let left = without_minting(&environment(), false, &[]);
-        assert_eq!(names(&left), ["PATH", "SECRET"]);
+        assert_eq!(left(|_| ()), ["PATH", "SECRET"]);
+    }
+
+    #[test]
+    fn a_token_in_a_variable_is_taken_away() {
+        let given = |options: &mut RunOptions| options.token_env = Some("SECRET".to_owned());
+        assert_eq!(left(given), ["PATH"]);
     }
 
     #[test]
     fn pristine_leaves_what_finds_programs_and_what_is_asked_for() {
-        let left = without_minting(&environment(), true, &[]);
-        assert_eq!(names(&left), ["PATH"]);
-        let left = without_minting(&environment(), true, &["SECRET".to_owned()]);
-        assert_eq!(names(&left), ["PATH", "SECRET"]);
+        assert_eq!(left(|options| options.pristine = true), ["PATH"]);
+        let kept = |options: &mut RunOptions| {
+            options.pristine = true;
+            options.keep_env.push("SECRET".to_owned());
+        };
+        assert_eq!(left(kept), ["PATH", "SECRET"]);
     }
 
     #[test]

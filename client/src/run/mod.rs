@@ -1,7 +1,7 @@
 //! `run`: a command that has a lease for exactly as long as it runs.
 //!
 //! ```text
-//! request ─► export ─► start ─► beat, renew, pass signals on ─► end ─► endpoint gone ─► release
+//! request ─► (wait until it is in force) ─► export ─► start ─► beat, renew, pass signals on ─► end ─► endpoint gone ─► release
 //! ```
 //!
 //! The release is on every way out: the command's own end, a signal, a command that cannot be
@@ -12,6 +12,7 @@ mod aws;
 mod azure;
 mod beats;
 mod child;
+mod effective;
 mod environment;
 pub mod exit;
 mod export;
@@ -38,7 +39,7 @@ use tokio::time::timeout;
 
 pub(crate) use environment::NESTED_IN;
 pub(crate) use notice::escaped;
-pub use options::{Environment, OnLost, Output, RunOptions};
+pub use options::{Environment, OnLost, Output, RunOptions, WaitEffective};
 
 use crate::address::BrokerAddress;
 use crate::requests::Client;
@@ -111,9 +112,13 @@ async fn work(
     mut signals: Signals,
     mut news: mpsc::Receiver<News>,
 ) -> Result<u8, Failure> {
+    let waiting = effective::wait(options.wait_effective, &leases, &mut news);
+    tokio::select! {
+        in_force = waiting => in_force?,
+        signal = signals.asked_to_end() => return Ok(exit::by_signal(signal as i32)),
+    }
     let export = Export::of(&leases, options.output).await?;
-    let mut environment =
-        environment::without_minting(&options.environment, options.pristine, &options.keep_env);
+    let mut environment = environment::without_tokens(&options);
     export.apply(&mut environment);
     environment.set(NESTED_IN, request);
     let (program, arguments) = command(&options.command)?;
@@ -151,8 +156,7 @@ fn wish(options: &RunOptions) -> Result<Wish, Failure> {
     };
     let client = Client::new(broker, authorities.as_deref())
         .map_err(|error| Failure::configuration(error.to_string()))?;
-    let source = TokenSource::find(&options.environment, options.token_file.clone())
-        .map_err(|error| Failure::configuration(format!("{error} ({})", error.code())))?;
+    let source = source(options, &audience)?;
     Ok(Wish {
         client: Arc::new(client),
         life: Arc::new(Life {
@@ -167,6 +171,20 @@ fn wish(options: &RunOptions) -> Result<Wish, Failure> {
         output: options.output,
         patience: options.patience,
     })
+}
+
+/// Where the job's tokens come from.
+fn source(options: &RunOptions, audience: &str) -> Result<TokenSource, Failure> {
+    let environment = &options.environment;
+    match (&options.token_env, &options.token_file) {
+        (Some(_), Some(_)) => {
+            let told = "the token is either in a file or in a variable: name one of them";
+            return Err(Failure::usage(told));
+        }
+        (Some(name), None) => TokenSource::in_variable(environment, name, audience),
+        (None, file) => TokenSource::find(environment, file.clone()),
+    }
+    .map_err(|error| Failure::configuration(format!("{error} ({})", error.code())))
 }
 
 #[cfg(test)]
@@ -205,6 +223,8 @@ mod tests {
         assert_eq!(code(no_ca), exit::CONFIGURATION);
         let empty_ca = |o: &mut RunOptions| o.ca_file = Some("/dev/null".into());
         assert_eq!(code(empty_ca), exit::CONFIGURATION);
+        let two_tokens = |o: &mut RunOptions| o.token_env = Some("ID_TOKEN".to_owned());
+        assert_eq!(code(two_tokens), exit::USAGE);
         let no_token = |o: &mut RunOptions| {
             o.token_file = None;
             o.environment = Environment::default();

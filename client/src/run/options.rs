@@ -28,6 +28,19 @@ pub enum Output {
     Env,
 }
 
+/// Whether the command is started only once the cloud accepts its credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WaitEffective {
+    /// It is started as soon as the credential is there.
+    #[default]
+    No,
+    /// The cloud is asked until it accepts, for as long as the cloud's provider says that it may
+    /// take.
+    AsPromised,
+    /// The cloud is asked until it accepts, for at most so long.
+    AtMost(Duration),
+}
+
 /// Environment variables, as `run` found them.
 #[derive(Clone, Default)]
 pub struct Environment(BTreeMap<OsString, OsString>);
@@ -86,8 +99,10 @@ pub struct RunOptions {
     /// The audience of CI tokens that come with signs of life; absent means the audience and
     /// `/beat`.
     pub beat_audience: Option<String>,
-    /// A file that holds a CI token; absent means that GitHub's runner is asked.
+    /// A file that holds a CI token; without it and `token_env`, GitHub's runner is asked.
     pub token_file: Option<PathBuf>,
+    /// The variable that holds the job's CI token. The command does not get it.
+    pub token_env: Option<String>,
     /// For what: 1 to 16 scopes.
     pub scopes: Vec<String>,
     /// For how long at a time, in seconds; absent means what the rule says.
@@ -96,6 +111,8 @@ pub struct RunOptions {
     pub reason: Option<String>,
     /// How long to try to get the lease.
     pub patience: Duration,
+    /// Whether to wait until the cloud accepts the credential.
+    pub wait_effective: WaitEffective,
     /// What to do when the broker or the lease is lost.
     pub on_lost: OnLost,
     /// Start the command with a nearly empty environment.
@@ -123,10 +140,12 @@ impl RunOptions {
             audience: None,
             beat_audience: None,
             token_file: None,
+            token_env: None,
             scopes,
             ttl_seconds: None,
             reason: None,
             patience: Self::PATIENCE,
+            wait_effective: WaitEffective::default(),
             on_lost: OnLost::default(),
             pristine: false,
             keep_env: Vec::new(),

@@ -44,6 +44,7 @@ impl Broker {
             .route(paths::LEASE, get(lease))
             .route(paths::LEASE_HEARTBEAT, post(heartbeat))
             .route(paths::LEASE_RENEW, post(renew))
+            .route(paths::LEASE_PROBE, post(probe))
             .route("/github/token", get(mint_token))
             .with_state(broker.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -296,6 +297,34 @@ async fn renew(
         done(StatusCode::OK, &view)
     };
     broker.handle("POST /v1/leases/{id}/renew", act).await
+}
+
+async fn probe(
+    State(broker): Known,
+    Path(id): Path<String>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: String,
+) -> Response {
+    let act = |world: &mut World| {
+        let key = world.prove(&broker.url(), &method, &uri, &headers)?;
+        if world.own_lease(&id, &key)?.state != "active" {
+            return Err(no(ProblemCode::LeaseEnded));
+        }
+        let shown: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(shown["fields"], world.credential_view(&id)["fields"]);
+        let answer = world.probes.pop_front().unwrap_or(world.probes_end_with);
+        let mut view = json!({
+            "answer": answer, "in_force_within_seconds": world.in_force_within_seconds,
+            "in_force_says": "the cloud says up to 2 minutes",
+        });
+        if !["accepted", "refused"].contains(&answer) {
+            view["why"] = json!("because of the weather");
+        }
+        done(StatusCode::OK, &view)
+    };
+    broker.handle("POST /v1/leases/{id}/probe", act).await
 }
 
 async fn mint_token(

@@ -57,6 +57,22 @@ async fn a_busy_cloud_is_asked_again_by_another_request() {
     assert_eq!(broker.world().requests.len(), 2);
 }
 
+/// Another request would need another token: the cloud's answer is worth more than being told that
+/// the token was used.
+#[tokio::test]
+async fn the_one_token_of_a_job_is_not_shown_for_another_request() {
+    let broker = Broker::start().await;
+    broker.fault("POST /v1/requests", Fault::CloudBusy);
+    let mut environment = Environment::default();
+    environment.set("ID_TOKEN", "ci-token-of-the-whole-job");
+    let audience = broker.url();
+    let tokens = TokenSource::in_variable(&environment, "ID_TOKEN", &audience).unwrap();
+    let client = client(&audience);
+    let asked = client.request(&body(), &tokens, &audience, PATIENCE).await;
+    assert_eq!(asked.unwrap_err().problem(), Some(ProblemCode::TryAgain));
+    assert_eq!(broker.world().requests.len(), 1);
+}
+
 #[tokio::test]
 async fn a_lease_lives_its_life() {
     let broker = Broker::start().await;

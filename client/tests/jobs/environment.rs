@@ -56,6 +56,24 @@ async fn a_command_has_the_lease_and_nothing_that_makes_tokens() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_token_in_a_variable_gets_the_lease_and_is_kept_from_the_command() {
+    let broker = Broker::start().await;
+    let token = "ci-token-of-the-whole-job";
+    let run = Job::without_runner(&broker.url())
+        .args(&["--token-env", "ID_TOKEN"])
+        .env("ID_TOKEN", token)
+        .env("KEPT", "as it was")
+        .sh(&format!("{WAIT} exit 0"));
+    let seen = environment(&run).await;
+    assert!(!format!("{seen:?}").contains(token));
+    assert_eq!(seen["KEPT"], "as it was");
+    assert!(seen.contains_key("AWS_CONTAINER_CREDENTIALS_FULL_URI"));
+    run.touch("go");
+    assert_eq!(run.end().await.code, Some(0));
+    assert!(broker.world().tokens_used.contains_key(token));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn files_are_private_hold_no_credential_and_are_gone_afterwards() {
     let broker = Broker::start().await;
     let run = Job::new(&broker).sh(&format!("{WAIT} exit 0"));

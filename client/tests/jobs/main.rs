@@ -10,6 +10,7 @@ mod azure;
 mod broker;
 mod calls;
 mod clouds;
+mod effective;
 mod endpoint;
 mod environment;
 mod google;

@@ -86,6 +86,10 @@ pub struct World {
     pub at_absolute_end: bool,
     /// How long after its grant a lease ends whose job proves no life; absent: like any other.
     pub unproved: Option<SignedDuration>,
+    /// What clouds say of a credential, first to last, and what they say after that.
+    pub probes: VecDeque<&'static str>,
+    pub probes_end_with: &'static str,
+    pub in_force_within_seconds: u32,
     /// How far this broker's clock is ahead of the machine's.
     pub clock_ahead: SignedDuration,
 }
@@ -110,6 +114,9 @@ impl Default for World {
             next_within_seconds: 45,
             at_absolute_end: false,
             unproved: None,
+            probes: VecDeque::new(),
+            probes_end_with: "accepted",
+            in_force_within_seconds: 120,
             clock_ahead: SignedDuration::ZERO,
         }
     }

@@ -133,7 +133,11 @@ pub fn found_lease(row: &Row) -> Result<FoundLease, CannotRead> {
     })
 }
 
-pub(super) fn found_request(row: &Row) -> Result<FoundRequest, CannotRead> {
+/// The request in a row.
+///
+/// # Errors
+/// When the row holds something else.
+pub fn found_request(row: &Row) -> Result<FoundRequest, CannotRead> {
     let (version, mark) = (row.version, Mark::default());
     Ok(match parse(row, read_request)? {
         Request::Pending(state) => FoundRequest::Pending(Recorded {

@@ -9,21 +9,21 @@ mod posted;
 mod record;
 
 use core::time::Duration;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::de::DeserializeOwned;
 
-pub use found::{FoundLease, FoundRequest, OpenLane, found_lease};
+pub use found::{FoundLease, FoundRequest, OpenLane, found_lease, found_request};
 pub use posted::Posted;
 pub use record::{Record, Recorded, Seal, State, Step};
 
 use crate::adapter::Mark;
+use crate::audit::{Checkpoint, SigningKey};
 use crate::id::{LeaseId, RequestId};
 use crate::ledger::{CannotRead, CommitError, LeaseFilter, Ledger, RowId, Transaction};
 use crate::plan::LaneId;
 use crate::standing::{self, Standing};
 use crate::time::Timestamp;
-use found::found_request;
 pub(crate) use found::read_lease;
 
 /// The ledger's typed face.
@@ -33,6 +33,7 @@ pub struct Books {
     silence: Duration,
     mark: Arc<Mutex<Mark>>,
     known: Arc<Mutex<Option<Posted<Standing>>>>,
+    sealed: Arc<Mutex<Option<Checkpoint>>>,
 }
 
 impl Books {
@@ -45,6 +46,7 @@ impl Books {
             silence,
             mark: Arc::default(),
             known: Arc::default(),
+            sealed: Arc::default(),
         }
     }
 
@@ -92,6 +94,29 @@ impl Books {
         let sequence = self.ledger.commit(transaction).await?;
         self.came_to(sequence);
         Ok(())
+    }
+
+    /// Signs the audit log as it stands, unless this process has signed it so before. Signed anew
+    /// it gives the same note, which the ledger keeps once: what is stored need not be read.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read or written, or the checkpoint cannot be made.
+    pub async fn seal(&self, key: &SigningKey) -> Result<(), CannotSeal> {
+        let told = |error: &dyn core::fmt::Display| CannotSeal(error.to_string());
+        let frontier = self.ledger.frontier().await.map_err(|e| told(&e))?;
+        let checkpoint = Checkpoint::of(&frontier);
+        if frontier.size() == 0 || *self.sealed() == Some(checkpoint) {
+            return Ok(());
+        }
+        let note = checkpoint.sign(key).map_err(|e| told(&e))?.to_string();
+        let stored = self.ledger.store_checkpoint(frontier.size(), note).await;
+        stored.map_err(|e| told(&e))?;
+        *self.sealed() = Some(checkpoint);
+        Ok(())
+    }
+
+    fn sealed(&self) -> MutexGuard<'_, Option<Checkpoint>> {
+        self.sealed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How far the ledger has come, as far as this process knows. Other brokers may have brought
@@ -235,3 +260,8 @@ impl Books {
         })
     }
 }
+
+/// Why the audit log could not be sealed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the audit log could not be sealed: {0}")]
+pub struct CannotSeal(String);

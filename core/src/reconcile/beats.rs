@@ -17,22 +17,25 @@ impl Core {
     ///
     /// # Errors
     /// A [`Stumble`]; what was heard is still known here, and is written down the next time.
-    pub async fn share_beats(&self, now: Timestamp) -> Result<(), Stumble> {
+    pub async fn share_beats(&self) -> Result<(), Stumble> {
         if !self.books.ledger().is_shared() {
             return Ok(());
         }
-        let silence = self.books.silence();
-        let heard = self.pulse.heard_since(now.minus(silence));
+        let heard = self.pulse.to_write_down(self.books.silence() / 3);
         for beats in heard.chunks(BATCH) {
             let mut steps = Vec::new();
             for (lease, at) in beats {
                 steps.extend(self.beat_to_share(*lease, *at).await?);
             }
+            if steps.is_empty() {
+                continue;
+            }
             let many = steps.len() > 1;
             match self.books.record(steps).await {
                 // One of them was changed by its job or by another broker: one by one.
                 Err(CommitError::Conflict(_)) if many => self.share_each(beats).await?,
-                Ok(_) | Err(CommitError::Conflict(_)) => {}
+                Err(CommitError::Conflict(_)) => {}
+                Ok(shared) => self.shared(&shared),
                 Err(error) => return Err(error.into()),
             }
         }
@@ -43,7 +46,8 @@ impl Core {
         for (lease, at) in beats {
             if let Some(step) = self.beat_to_share(*lease, *at).await? {
                 match self.books.record(step).await {
-                    Ok(_) | Err(CommitError::Conflict(_)) => {}
+                    Ok(shared) => self.shared(&[shared]),
+                    Err(CommitError::Conflict(_)) => {}
                     Err(error) => return Err(error.into()),
                 }
             }
@@ -51,18 +55,30 @@ impl Core {
         Ok(())
     }
 
-    /// The step that writes a beat down, if a third of the silence has gone by since the last one
-    /// that was.
+    fn shared(&self, leases: &[Recorded<Active>]) {
+        for lease in leases {
+            self.pulse.wrote_down(lease.terms().id, lease.alive_at());
+        }
+    }
+
+    /// The step that writes a beat down, unless somebody else did.
     async fn beat_to_share(
         &self,
         lease: LeaseId,
         at: Timestamp,
     ) -> Result<Option<Step<Active>>, Stumble> {
-        let third = self.books.silence() / 3;
-        let is_late = |active: &Recorded<Active>| at >= active.alive_at().plus(third);
-        Ok(match self.books.lease(lease).await? {
-            Some(FoundLease::Active(active)) if is_late(&active) => Some(active.alive(at)),
-            Some(_) | None => None,
-        })
+        match self.books.lease(lease).await? {
+            Some(FoundLease::Active(active)) if active.alive_at() < at => {
+                Ok(Some(active.alive(at)))
+            }
+            Some(FoundLease::Active(active)) => {
+                self.pulse.wrote_down(lease, active.alive_at());
+                Ok(None)
+            }
+            Some(_) | None => {
+                self.pulse.forget(lease);
+                Ok(None)
+            }
+        }
     }
 }

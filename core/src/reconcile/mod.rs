@@ -19,6 +19,8 @@ use futures_util::future::join_all;
 
 pub(crate) use behind::describe;
 pub use lanes::{CLAIM, Lanes};
+pub use orders::Untold;
+pub(crate) use orders::is_ended_by;
 
 use crate::adapter::Epoch;
 use crate::books::{FoundLease, FoundRequest, OpenLane, Recorded, Step};
@@ -64,7 +66,7 @@ impl Core {
             Ok(lanes) => lanes,
             Err(error) => return (None, vec![error.into()]),
         };
-        let shared = self.share_beats(now).await.err();
+        let shared = self.share_beats().await.err();
         let obeyed = self.obey().await.err();
         let driven = join_all(lanes.iter().map(|lane| self.drive(lane))).await;
         let failed = driven.into_iter().filter_map(Result::err);

@@ -240,7 +240,7 @@ fn conclude(
 const fn retry_after(fault: &Fault) -> Option<Duration> {
     match fault.kind {
         FaultKind::Retryable { after } => after,
-        FaultKind::Ambiguous | FaultKind::Permanent => None,
+        FaultKind::Ambiguous | FaultKind::Permanent | FaultKind::LedgerBehind { .. } => None,
     }
 }
 

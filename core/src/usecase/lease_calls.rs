@@ -9,8 +9,8 @@ use crate::credential::Credential;
 use crate::decision::{Question, Verdict};
 use crate::id::{LeaseId, RequestId};
 use crate::lease::{Active, End, Life, Terms};
-use crate::ledger::{CommitError, Transaction};
-use crate::principal::{JobKey, KeyThumbprint};
+use crate::ledger::{CommitError, OnceUse, Transaction};
+use crate::principal::{JobKey, KeyThumbprint, OnceKey};
 use crate::refusal::Refusal;
 use crate::standing::Standing;
 use crate::time::Timestamp;
@@ -36,6 +36,16 @@ impl Proof {
             Self::Job(job) => terms.owner.job == job.as_str(),
         }
     }
+}
+
+/// A proof that came with a call. The broker that hears it remembers it; where a call gives
+/// something, the ledger does too, or it could be shown to another broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShownProof {
+    /// What makes it usable once.
+    pub once: OnceKey,
+    /// Until when it must be remembered.
+    pub remember_until: Timestamp,
 }
 
 /// What a job learns when it shows that it lives.
@@ -93,19 +103,25 @@ impl Core {
     /// # Errors
     /// `not_found` when the lease is not the caller's.
     pub async fn beat(&self, id: LeaseId, proof: &Proof) -> Result<Beat, Refusal> {
-        let lease = self.lease(id, proof).await?;
-        let ends_at = match &lease {
+        Ok(self.hear(&self.lease(id, proof).await?))
+    }
+
+    /// Hears a sign of life of a lease that was [found](Self::lease) for whoever showed that it is
+    /// theirs.
+    pub fn hear(&self, lease: &FoundLease) -> Beat {
+        let ends_at = match lease {
             FoundLease::Active(active) => {
-                self.pulse.beat(id, self.clock.now());
+                let (id, written_down) = (active.terms().id, active.alive_at());
+                self.pulse.beat(id, written_down, self.clock.now());
                 Some(active.ends_at())
             }
             FoundLease::Doubtful(_) | FoundLease::Revoking(_) | FoundLease::Ended(_) => None,
         };
-        Ok(Beat {
+        Beat {
             state: lease.state(),
             ends_at,
             silence: self.books.silence(),
-        })
+        }
     }
 
     /// Hears that the job itself lives: its CI minted a token for it at `minted_at`. A token says
@@ -218,12 +234,35 @@ impl Core {
     /// handle. The policy is asked again with what is known of the job.
     ///
     /// # Errors
-    /// `lease_ended`, `at_absolute_end`, `needs_proof_of_life`, `denied`, a cloud's fault, or a
-    /// ledger that cannot be used. The lease is then as it was, or at worst believed to live longer than it does.
+    /// `lease_ended`, `at_absolute_end`, `needs_proof_of_life`, `denied`, `try_again` before the
+    /// target was looked back at, a cloud's fault, or a ledger that cannot be used. The lease is then as it was, or at worst believed to live longer than it does.
     pub async fn renew(
         &self,
         id: LeaseId,
         proof: &Proof,
+    ) -> Result<(Recorded<Active>, Credential), Refusal> {
+        self.renew_with(id, proof, None).await
+    }
+
+    /// The same, for a caller whose proof must not be shown again, to whichever broker. It is used
+    /// up in the commit that a renewal makes anyway.
+    ///
+    /// # Errors
+    /// As [`renew`](Self::renew); `proof_replayed`.
+    pub async fn renew_once(
+        &self,
+        id: LeaseId,
+        proof: &Proof,
+        shown: &ShownProof,
+    ) -> Result<(Recorded<Active>, Credential), Refusal> {
+        self.renew_with(id, proof, Some(shown)).await
+    }
+
+    async fn renew_with(
+        &self,
+        id: LeaseId,
+        proof: &Proof,
+        shown: Option<&ShownProof>,
     ) -> Result<(Recorded<Active>, Credential), Refusal> {
         let FoundLease::Active(active) = self.lease(id, proof).await? else {
             return Err(Refusal::new("lease_ended", "the lease is no longer active"));
@@ -232,17 +271,34 @@ impl Core {
         let standing = self.standing_permits(&active).await?;
         let now = self.clock.now();
         let answer_by = self.answer_by(&active.terms().plan, now);
+        let (key, request) = (active.terms().key.clone(), active.terms().request);
         let step = active
             .renewing(answer_by, self.life(id, now), now)
             .map_err(|(_, why)| Refusal::new(why.code(), why.to_string()))?;
-        let raised = self
-            .recorded_under(step, Transaction::default(), &standing)
-            .await?;
+        let used = shown.map(|shown| OnceUse {
+            key: shown.once.clone(),
+            bound_to: key,
+            asked: "renewal".to_owned(),
+            request,
+            remember_until: shown.remember_until,
+        });
+        let also = Transaction {
+            once: used.into_iter().collect(),
+            ..Transaction::default()
+        };
+        let raised = self.recorded_under(step, also, &standing).await;
+        let raised = raised.map_err(|error| match error {
+            CommitError::Replayed(_) => Refusal::new(
+                "proof_replayed",
+                "the proof was used before: make one for each call",
+            ),
+            error => error.into(),
+        })?;
         let adapter = self.adapter(&raised.terms().plan.lane.target)?;
-        let elevation = adapter
-            .renew(&raised)
-            .await
-            .map_err(|fault| Refusal::of_fault(&fault))?;
+        let elevation = match adapter.renew(&raised).await {
+            Ok(elevation) => elevation,
+            Err(fault) => return Err(self.stopped_by(&raised.terms().plan.lane, &fault).await),
+        };
         let expires_at = elevation.credential.expires_at();
         if expires_at > raised.exposed_until {
             let known = raised.exposed_until;
@@ -255,11 +311,12 @@ impl Core {
                 "lease {id}: the credential expires at {expires_at}, after {known}"
             )));
         }
-        self.pulse.beat(id, self.clock.now());
+        self.pulse.beat(id, raised.alive_at(), self.clock.now());
         Ok((raised, elevation.credential))
     }
 
-    /// The standing orders, if they let a lease be renewed.
+    /// The standing orders, if they let a lease be renewed and none can have been forgotten that
+    /// says otherwise.
     async fn standing_permits(
         &self,
         lease: &Recorded<Active>,
@@ -268,6 +325,7 @@ impl Core {
         standing.says.permits_elevating()?;
         let lane = &lease.terms().plan.lane;
         standing.says.permits_in(lane, self.clock.now())?;
+        self.looked_back.permits(&lane.target)?;
         Ok(standing)
     }
 

@@ -6,9 +6,12 @@
 mod draft;
 mod ends;
 mod lease_calls;
+mod looked_back;
 mod operator;
 mod overview;
+mod probing;
 mod recovery;
+mod rehearsal;
 mod slots;
 mod submit;
 mod sweep;
@@ -18,24 +21,26 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub use lease_calls::{Beat, Proof};
+pub use lease_calls::{Beat, Proof, ShownProof};
+pub use looked_back::{LookedBack, NOT_LOOKED_BACK};
 pub use operator::{Aimed, OrderProgress, Signed};
 pub use overview::{STUCK_GRACE, Stuck};
 pub use recovery::Recovering;
+pub use rehearsal::{Conclusion, Rehearsal, Report, Stage};
 pub use slots::Slots;
 pub use submit::{Ask, Submission};
 pub use sweep::{Stray, Swept};
 
 use crate::adapter::Adapter;
-use crate::audit::{Checkpoint, SigningKey};
-use crate::books::Books;
+use crate::audit::SigningKey;
+use crate::books::{Books, CannotSeal};
 use crate::catalogue::{Catalogue, Inventory};
 use crate::decision::Decide;
 use crate::handle::StampKey;
 use crate::id::TargetName;
 use crate::plan::Plan;
 use crate::pulse::Pulse;
-use crate::reconcile::Lanes;
+use crate::reconcile::{Lanes, Untold};
 use crate::refusal::Refusal;
 use crate::time::{Clock, Timestamp};
 
@@ -103,6 +108,10 @@ pub struct Core {
     pub lanes: Lanes,
     /// Which slots this process saw in use.
     pub slots: Slots,
+    /// At which targets this process has looked back.
+    pub looked_back: LookedBack,
+    /// How far orders are carried out that the ledger could not be told of.
+    pub untold: Untold,
 }
 
 impl Core {
@@ -124,38 +133,11 @@ impl Core {
         now.plus(self.limits.answer_within.max(asked))
     }
 
-    /// Signs the audit log as it stands, if it has grown since the last checkpoint.
+    /// Signs the audit log as it stands, if it has grown.
     ///
     /// # Errors
     /// When the ledger cannot be read or written, or the checkpoint cannot be made.
     pub async fn seal_audit_log(&self, key: &SigningKey) -> Result<(), CannotSeal> {
-        let ledger = self.books.ledger();
-        let frontier = ledger
-            .frontier()
-            .await
-            .map_err(|error| CannotSeal(error.to_string()))?;
-        let sealed = ledger
-            .checkpoints()
-            .await
-            .map_err(|error| CannotSeal(error.to_string()))?;
-        if frontier.size() == 0
-            || sealed
-                .last()
-                .is_some_and(|(size, _)| *size >= frontier.size())
-        {
-            return Ok(());
-        }
-        let note = Checkpoint::of(&frontier)
-            .sign(key)
-            .map_err(|error| CannotSeal(error.to_string()))?;
-        ledger
-            .store_checkpoint(frontier.size(), note.to_string())
-            .await
-            .map_err(|error| CannotSeal(error.to_string()))
+        self.books.seal(key).await
     }
 }
-
-/// Why the audit log could not be sealed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the audit log could not be sealed: {0}")]
-pub struct CannotSeal(String);

@@ -12,6 +12,7 @@ use crate::lease::Ended;
 use crate::ledger::{CannotRead, Look, Sheet, Transaction};
 use crate::order::{self, Order};
 use crate::plan::LaneId;
+use crate::reconcile::is_ended_by;
 use crate::refusal::Refusal;
 use crate::scope::Scope;
 use crate::standing::{Aim, Shut, Standing};
@@ -63,8 +64,12 @@ pub struct Aimed {
 pub struct OrderProgress {
     /// The order.
     pub order: Order,
-    /// How many of the leases it ended are not over yet in their cloud.
+    /// How many open leases that it is about are still to be ended.
+    pub to_end: u32,
+    /// How many leases that it is about are ending and not over yet in their cloud.
     pub revoking: u32,
+    /// How many of those that it ended are over.
+    pub over: u32,
     /// The last moment at which one of them may still work, as far as is known.
     pub exposed_until: Option<Timestamp>,
 }
@@ -79,11 +84,11 @@ impl Core {
         let none = BTreeSet::new();
         let mut older_than = None;
         loop {
-            let page = self.open_leases(older_than).await?;
-            let Some(last) = page.last().map(|lease| lease.terms().id) else {
+            let (page, last) = self.open_leases(older_than).await?;
+            if last.is_none() {
                 return Ok(aimed);
-            };
-            older_than = Some(last);
+            }
+            older_than = last;
             for lease in page {
                 if self.is_aimed_at(aim, &none, &lease).await? {
                     aimed.leases.push(lease.terms().id);
@@ -213,24 +218,50 @@ impl Core {
     /// `not_found`; a ledger that cannot be read.
     pub async fn order(&self, id: OrderId) -> Result<OrderProgress, Refusal> {
         let posted = self.books.sheet::<Option<Order>>(&order::sheet(id)).await?;
-        let order = posted
-            .says
+        let order = self
+            .untold
+            .latest(id, &posted)
             .ok_or_else(|| Refusal::new("not_found", format!("there is no order `{id}`")))?;
-        let (mut revoking, mut exposed_until) = (0_u32, None);
+        let (mut revoking, mut of_its_own, mut exposed_until) = (0_u32, 0_u32, None);
         for lease in self.all_revoking().await? {
             let found = FoundLease::Revoking(lease);
             if self.is_aimed_at(&order.aim, &order.lanes, &found).await?
                 && let FoundLease::Revoking(lease) = found
             {
                 revoking = revoking.saturating_add(1);
+                of_its_own = of_its_own.saturating_add(is_ended_by(&order, &lease).into());
                 exposed_until = exposed_until.max(Some(lease.told_exposed_until()));
             }
         }
         Ok(OrderProgress {
-            order,
+            to_end: self.still_to_end(&order).await?,
             revoking,
+            over: order.ended.saturating_sub(of_its_own),
             exposed_until,
+            order,
         })
+    }
+
+    /// How many leases an order has yet to come to.
+    async fn still_to_end(&self, order: &Order) -> Result<u32, CannotRead> {
+        let (mut count, mut older_than) = (0_u32, order.seen_down_to);
+        while order.done_at.is_none() {
+            let (page, last) = self.open_leases(older_than).await?;
+            if last.is_none() {
+                break;
+            }
+            older_than = last;
+            for lease in page {
+                let is_to_end = match lease {
+                    FoundLease::Active(_) | FoundLease::Doubtful(_) => {
+                        self.is_aimed_at(&order.aim, &order.lanes, &lease).await?
+                    }
+                    FoundLease::Revoking(_) | FoundLease::Ended(_) => false,
+                };
+                count = count.saturating_add(is_to_end.into());
+            }
+        }
+        Ok(count)
     }
 
     /// Whether an order is about a lease, by its aim or because its lane is cut.

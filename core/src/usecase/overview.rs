@@ -9,6 +9,7 @@ use crate::id::{LeaseId, RequestId};
 use crate::lease::{End, Revoking};
 use crate::ledger::{CannotRead, LeaseFilter};
 use crate::plan::LaneId;
+use crate::spool::lease_of;
 use crate::time::Timestamp;
 
 /// How many leases are read at a time when all are looked at.
@@ -63,11 +64,11 @@ impl Core {
                 limit: PAGE,
                 ..LeaseFilter::default()
             };
-            let page = self.page(filter).await?;
-            let Some(last) = page.last() else {
+            let (page, last) = self.page(filter).await?;
+            if last.is_none() {
                 return Ok(all);
-            };
-            older_than = Some(last.terms().id);
+            }
+            older_than = last;
             all.extend(page.into_iter().filter_map(|lease| match lease {
                 FoundLease::Revoking(lease) => Some(lease),
                 FoundLease::Doubtful(_) | FoundLease::Active(_) | FoundLease::Ended(_) => None,
@@ -75,11 +76,11 @@ impl Core {
         }
     }
 
-    /// A page of the open leases, newest first.
+    /// A page of the open leases, newest first, and below which one the next begins.
     pub(super) async fn open_leases(
         &self,
         older_than: Option<LeaseId>,
-    ) -> Result<Vec<FoundLease>, CannotRead> {
+    ) -> Result<(Vec<FoundLease>, Option<LeaseId>), CannotRead> {
         let filter = LeaseFilter {
             older_than,
             limit: PAGE,
@@ -88,9 +89,15 @@ impl Core {
         self.page(filter).await
     }
 
-    async fn page(&self, filter: LeaseFilter) -> Result<Vec<FoundLease>, CannotRead> {
+    /// A page without what cannot be read: one such lease must not hide the others.
+    async fn page(
+        &self,
+        filter: LeaseFilter,
+    ) -> Result<(Vec<FoundLease>, Option<LeaseId>), CannotRead> {
         let rows = self.books.ledger().leases(filter).await?;
-        rows.iter().map(found_lease).collect()
+        let last = rows.last().and_then(lease_of);
+        let readable = rows.iter().filter_map(|row| found_lease(row).ok());
+        Ok((readable.collect(), last))
     }
 }
 

@@ -10,7 +10,7 @@ use crate::ledger::Transaction;
 use crate::plan::LaneId;
 use crate::reconcile::describe;
 use crate::refusal::Refusal;
-use crate::standing::{Aim, Recovery, Seen, Standing};
+use crate::standing::{Aim, Halt, Recovery, Seen, Standing};
 use crate::time::Timestamp;
 
 /// What a recovery cuts.
@@ -74,6 +74,50 @@ impl Core {
         Ok(recovering)
     }
 
+    /// Halts because a person knows what no cloud tells: that the ledger was restored. Where nothing
+    /// is left of a slot's leases, some clouds bear no mark of them.
+    ///
+    /// # Errors
+    /// `bad_request` when nothing could have been issued anywhere; a target that cannot be looked
+    /// through; a ledger that cannot be used.
+    pub async fn declare_restored(&self, signed: &Signed) -> Result<(), Refusal> {
+        signed.check()?;
+        let found = self.would_recover().await?;
+        let Some(lane) = found.lanes.first().cloned() else {
+            let told = "nothing can have been issued: no target has a lane";
+            return Err(Refusal::new("bad_request", told));
+        };
+        let posted = self.books.standing().await?;
+        if posted.says.halt.is_some() {
+            return Ok(());
+        }
+        let (since, ledger) = (self.clock.now(), self.books.mark_now().await?);
+        let seen = Seen::Mark(found.latest_mark.map_or(ledger, |mark| mark.max(ledger)));
+        let entry = Entry::new(since, Event::Halted)
+            .field("lane", &lane)
+            .field("seen", describe(seen))
+            .field("ledger", ledger);
+        let halt = Halt {
+            since,
+            lane,
+            seen,
+            ledger,
+            recovery: None,
+        };
+        let says = Standing {
+            halt: Some(halt),
+            ..posted.says.clone()
+        };
+        let change = Transaction {
+            sheets: vec![posted.changed(&says)?],
+            entries: vec![signed.sign(entry)],
+            ..Transaction::default()
+        };
+        self.books.note(change).await?;
+        self.books.standing().await?;
+        Ok(())
+    }
+
     fn put_recovery(
         &self,
         says: &mut Standing,
@@ -85,7 +129,8 @@ impl Core {
         let Some(mut halt) = says.halt.clone() else {
             return Err(Refusal::new(
                 "bad_request",
-                "there is nothing to recover from: no cloud bears a later stamp than the ledger's",
+                "there is nothing to recover from: no cloud bears a later stamp than the ledger's, \
+                 and nobody said that it was restored",
             ));
         };
         if halt.recovery.is_some() {

@@ -92,16 +92,7 @@ impl Core {
             reason: &ask.reason,
             guarantees: draft.guarantees().as_ref(),
         });
-        let submitted = Submitted::new(request::Terms {
-            id: draft.id,
-            principal: ask.principal.clone(),
-            owner: draft.owner.clone(),
-            scopes: ask.scopes.clone(),
-            ttl_seconds,
-            reason: ask.reason.clone(),
-            submitted_at: now,
-            decision: decision.clone(),
-        });
+        let submitted = submitted(&ask, &draft, &decision, now);
         match decision.verdict {
             Verdict::Deny => self.deny(&ask, submitted, &uses, draft.id, decision).await,
             Verdict::NeedsApproval => {
@@ -113,6 +104,22 @@ impl Core {
                     .await
             }
         }
+    }
+
+    /// Submits what is decided already: what an operator does, about whom no policy is asked. All
+    /// else that keeps a job from a lease keeps an operator from it.
+    pub(super) async fn submit_decided(
+        &self,
+        ask: Ask,
+        decision: Decision,
+    ) -> Result<Submission, Refusal> {
+        let ttl_seconds = self.check(&ask)?;
+        let uses = Uses::of(&ask);
+        let now = self.clock.now();
+        let draft = self.draft(&ask, ttl_seconds).await?;
+        let submitted = submitted(&ask, &draft, &decision, now);
+        self.grant(ask, submitted, &uses, draft, decision, now)
+            .await
     }
 
     fn check(&self, ask: &Ask) -> Result<u32, Refusal> {
@@ -334,6 +341,7 @@ impl Core {
             let is_named = |scope: &Scope, name: &ResourceName| self.is_named(scope, name);
             let says = &standing.says;
             says.permits(&ask.principal, &plan, &scopes, is_named, now)?;
+            self.looked_back.permits(&part.target)?;
             let waits_until = self.answer_by(&plan, now);
             answer_by = answer_by.max(waits_until);
             intents.push(intend(lease::Terms {
@@ -435,24 +443,29 @@ impl Core {
         fault: &Fault,
         now: Timestamp,
     ) -> Refusal {
-        let (mut over, mut revoking) = (Vec::new(), Vec::new());
+        let (mut over, mut revoking, mut refusal) = (Vec::new(), Vec::new(), None);
         for (intent, answer) in answers {
+            if let Err(fault) = &answer {
+                let stopped = self.stopped_by(&intent.terms().plan.lane, fault).await;
+                refusal.get_or_insert(stopped);
+            }
             match answer.map_err(Fault::nothing_happened) {
                 Ok(elevation) => revoking.push(intent.unusable(&elevation, End::PeerFailed, now)),
                 Err(Ok(proof)) => over.push(intent.never_granted(&proof, now)),
                 Err(Err(ambiguous)) => revoking.push(intent.doubted(&ambiguous, now)),
             }
         }
+        let stopped = refusal.unwrap_or_else(|| Refusal::of_fault(fault));
         let closed = granting.not_granted(fault.code, now);
         if let Err(error) = self.books.record((closed, over, revoking)).await {
             // The intents stay as they are; they fall due and are doubted.
             let refusal = Refusal::from(error);
             return Refusal {
-                logged: format!("{}; {}", fault.logged, refusal.logged),
+                logged: format!("{}; {}", stopped.logged, refusal.logged),
                 ..refusal
             };
         }
-        Refusal::of_fault(fault)
+        stopped
     }
 
     fn budgets(&self, owner: &Owner) -> Vec<Budget> {
@@ -475,6 +488,19 @@ impl Core {
 }
 
 type Answer = (Recorded<Elevating>, Result<Elevation, Fault>);
+
+fn submitted(ask: &Ask, draft: &Draft, decision: &Decision, now: Timestamp) -> Submitted {
+    Submitted::new(request::Terms {
+        id: draft.id,
+        principal: ask.principal.clone(),
+        owner: draft.owner.clone(),
+        scopes: ask.scopes.clone(),
+        ttl_seconds: draft.ttl_seconds,
+        reason: ask.reason.clone(),
+        submitted_at: now,
+        decision: decision.clone(),
+    })
+}
 
 fn bad(told: String) -> Refusal {
     Refusal::new("bad_request", told)

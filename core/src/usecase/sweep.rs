@@ -4,9 +4,11 @@ use super::{Core, Signed};
 use crate::adapter::{Mark, Stamped};
 use crate::audit::{Entry, Event};
 use crate::evidence::{Held, Hold};
+use crate::fault::{Fault, FaultKind};
 use crate::handle::Handle;
 use crate::id::TargetName;
 use crate::ledger::{CannotRead, Look, Transaction};
+use crate::plan::LaneId;
 use crate::refusal::Refusal;
 use crate::standing::Seen;
 use crate::time::Timestamp;
@@ -80,46 +82,47 @@ impl Core {
         Ok(swept)
     }
 
-    /// Looks through every target for what only a later ledger than this one can have written, and
-    /// halts where it finds such. A ledger that was restored knows of nothing that would lead it
-    /// there. Gives the targets that could not be looked through.
-    pub async fn look_back(&self) -> Vec<(TargetName, Refusal)> {
-        let mut unseen = Vec::new();
-        for target in self.adapters.keys() {
-            if let Err(refusal) = self.look_back_at(target).await {
-                unseen.push((target.clone(), refusal));
-            }
-        }
-        unseen
-    }
-
-    async fn look_back_at(&self, target: &TargetName) -> Result<(), Refusal> {
-        for stamped in self.all_stamped(target).await? {
-            let is_foreign = stamped.held.is_grant() && !self.proves(&stamped);
-            if !is_foreign && self.is_later(stamped.mark).await? {
-                self.halt_for(&stamped).await?;
-            }
-        }
-        Ok(())
-    }
-
     /// Whether the stamp is genuine. A watermark carries no stamp of its own: it takes privileges
     /// away and is never touched.
-    fn proves(&self, stamped: &Stamped) -> bool {
+    pub(super) fn proves(&self, stamped: &Stamped) -> bool {
         match &stamped.held {
             Held::Grant(handle) => self.stamp.made(handle),
             Held::IssuedBefore(_) => false,
         }
     }
 
-    async fn is_later(&self, mark: Option<Mark>) -> Result<bool, CannotRead> {
+    pub(super) async fn is_later(&self, mark: Option<Mark>) -> Result<bool, CannotRead> {
         match mark {
             Some(mark) if mark > self.books.mark() => Ok(mark > self.books.mark_now().await?),
             _ => Ok(false),
         }
     }
 
-    async fn halt_for(&self, stamped: &Stamped) -> Result<(), Refusal> {
+    /// What a fault that stopped an elevation comes to. One that shows what only a later ledger than
+    /// this one can have written stops every other elevation as well.
+    pub(super) async fn stopped_by(&self, lane: &LaneId, fault: &Fault) -> Refusal {
+        let refusal = Refusal::of_fault(fault);
+        let FaultKind::LedgerBehind { bears } = fault.kind else {
+            return refusal;
+        };
+        let halted = match self.is_later(Some(bears)).await {
+            Ok(true) => self.halt(lane, Seen::Mark(bears)).await,
+            Ok(false) => Ok(()),
+            Err(error) => Err(error.into()),
+        };
+        match halted {
+            Ok(()) => refusal,
+            Err(stumble) => Refusal {
+                logged: format!(
+                    "{}; the halt could not be written down: {stumble}",
+                    refusal.logged
+                ),
+                ..refusal
+            },
+        }
+    }
+
+    pub(super) async fn halt_for(&self, stamped: &Stamped) -> Result<(), Refusal> {
         let seen = Seen::Mark(stamped.mark.unwrap_or_default());
         let halted = self.halt(&stamped.lane, seen).await;
         halted.map_err(|stumble| {
@@ -180,11 +183,12 @@ impl Core {
         for _ in 0..PAGES_MAX {
             let page = adapter.sweep(after).await;
             let page = page.map_err(|fault| {
-                Refusal::new(
-                    "try_again",
-                    format!("target `{target}` cannot be looked through"),
-                )
-                .logged(format!("{}: {}", fault.code, fault.logged))
+                let told = format!("target `{target}` cannot be looked through");
+                let refusal = Refusal {
+                    cause: Some(fault.code),
+                    ..Refusal::new("try_again", told)
+                };
+                refusal.logged(format!("{}: {}", fault.code, fault.logged))
             })?;
             found.extend(page.found);
             after = page.next;

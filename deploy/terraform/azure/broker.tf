@@ -14,7 +14,7 @@ resource "azuread_application_federated_identity_credential" "broker" {
   description    = "The broker's own issuer."
   issuer         = var.issuer_url
   subject        = "jitney:broker"
-  audiences      = ["api://AzureADTokenExchange"]
+  audiences      = [local.exchange_audiences[var.environment]]
 }
 
 locals {

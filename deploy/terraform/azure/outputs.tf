@@ -28,6 +28,7 @@ output "target" {
     cloud = "azure"
     tenant = "${azuread_service_principal.broker.application_tenant_id}"
     subscription = "${var.subscription_id}"
+    environment = "${var.environment}"
     mode = "${var.mode}"
     credentials = { from = "issuer", client_id = "${azuread_application.broker.client_id}" }
 

@@ -7,6 +7,15 @@ locals {
   )
 }
 
+# Who takes what the broker's issuer signs, in each of Azure's clouds.
+locals {
+  exchange_audiences = {
+    public        = "api://AzureADTokenExchange"
+    us-government = "api://AzureADTokenExchangeUSGov"
+    china         = "api://AzureADTokenExchangeChina"
+  }
+}
+
 resource "azuread_application" "slot" {
   for_each = local.slots
 
@@ -34,5 +43,5 @@ resource "azuread_application_federated_identity_credential" "slot" {
   description    = "The broker's own issuer."
   issuer         = var.issuer_url
   subject        = "jitney:slot:${each.key}"
-  audiences      = ["api://AzureADTokenExchange"]
+  audiences      = [local.exchange_audiences[var.environment]]
 }

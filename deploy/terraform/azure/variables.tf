@@ -13,6 +13,17 @@ variable "subscription_id" {
   type        = string
 }
 
+variable "environment" {
+  description = "Which of Azure's clouds it is in: `public`, `us-government` or `china`, as the provider's own `environment` says in its words."
+  type        = string
+  default     = "public"
+
+  validation {
+    condition     = contains(["public", "us-government", "china"], var.environment)
+    error_message = "Expected public, us-government or china."
+  }
+}
+
 variable "mode" {
   description = "How the broker gives roles: `pim` (Azure ends them too) or `rbac`."
   type        = string

@@ -1,13 +1,30 @@
+# Who gives and who takes back: one identity, or two of which a stolen one can do only half.
+locals {
+  revoker = var.revoker == null ? var.broker : var.revoker
+  both    = merge({ broker = var.broker }, var.revoker == null ? {} : { revoker = var.revoker })
+}
+
 # What the broker may do to the accounts of the pool, each by itself: to lend one and to take it
 # back. Not to sign by it, and not to make keys of it: those would outlive every lease.
-resource "google_project_iam_custom_role" "keeper" {
+resource "google_project_iam_custom_role" "lender" {
   project     = var.pool_project
-  role_id     = "jitneyKeeper"
-  title       = "Jitney: keeps the pool"
-  description = "Enables, disables and stamps the accounts that carry leases."
+  role_id     = "jitneyLender"
+  title       = "Jitney: lends the pool"
+  description = "Enables and stamps the accounts that carry leases."
   permissions = [
     "iam.serviceAccounts.get",
     "iam.serviceAccounts.enable",
+    "iam.serviceAccounts.update",
+  ]
+}
+
+resource "google_project_iam_custom_role" "taker" {
+  project     = var.pool_project
+  role_id     = "jitneyTaker"
+  title       = "Jitney: takes the pool back"
+  description = "Disables and stamps the accounts that carry leases."
+  permissions = [
+    "iam.serviceAccounts.get",
     "iam.serviceAccounts.disable",
     "iam.serviceAccounts.update",
   ]
@@ -21,12 +38,20 @@ resource "google_project_iam_custom_role" "minter" {
   permissions = ["iam.serviceAccounts.getAccessToken"]
 }
 
-resource "google_service_account_iam_member" "keeper" {
+resource "google_service_account_iam_member" "lender" {
   for_each = google_service_account.slot
 
   service_account_id = each.value.name
-  role               = google_project_iam_custom_role.keeper.name
+  role               = google_project_iam_custom_role.lender.name
   member             = var.broker
+}
+
+resource "google_service_account_iam_member" "taker" {
+  for_each = google_service_account.slot
+
+  service_account_id = each.value.name
+  role               = google_project_iam_custom_role.taker.name
+  member             = local.revoker
 }
 
 resource "google_service_account_iam_member" "minter" {
@@ -62,17 +87,21 @@ resource "google_project_iam_custom_role" "binder" {
 }
 
 resource "google_project_iam_member" "reader" {
+  for_each = local.both
+
   project = var.project
   role    = google_project_iam_custom_role.reader.name
-  member  = var.broker
+  member  = each.value
 }
 
 # Google limits by role, not by member: whoever has the broker's identity could give these roles to
 # anybody. Without the condition it could give every role.
 resource "google_project_iam_member" "binder" {
+  for_each = local.both
+
   project = var.project
   role    = google_project_iam_custom_role.binder.name
-  member  = var.broker
+  member  = each.value
 
   condition {
     title       = "leased roles only"

@@ -10,6 +10,9 @@ output "target" {
     cloud = "gcp"
     project = "${var.project}"
 
+    [targets.NAME.roles]
+    object-deleter = "${google_project_iam_custom_role.object_deleter.name}"
+
     [targets.NAME.pools.default]
     mode = "sa-pool"
     accounts = ${jsonencode([for account in google_service_account.slot : account.email])}

@@ -23,6 +23,17 @@ variable "broker" {
   }
 }
 
+variable "revoker" {
+  description = "Who takes back, where that is another identity than `broker`: the target's `revoker_credentials`."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.revoker == null || can(regex("^(serviceAccount:|principal://)", var.revoker))
+    error_message = "Expected one identity: serviceAccount:… or principal://…"
+  }
+}
+
 variable "accounts" {
   description = "How many accounts the pool has. As many as leases at a time, and those that rest until their last token is dead."
   type        = number

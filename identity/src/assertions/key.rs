@@ -1,11 +1,14 @@
-//! A key that signs assertions: RSA, because RS256 is all that Azure's federated credentials take.
-//! As a file it is PKCS #8 in PEM, so that other programs can make and read it too.
+//! Keys that sign assertions: RSA, because RS256 is all that Azure's federated credentials take. As
+//! a file a key is PKCS #8 in PEM, so that other programs can make and read it too; of one that lies
+//! elsewhere only the public half is here.
+
+use core::fmt;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::rsa::{KeyPair, KeySize};
-use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256};
+use aws_lc_rs::rsa::{KeyPair, KeySize, PublicKeyComponents};
+use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
@@ -20,13 +23,23 @@ const LINE_CHARACTERS: usize = 64;
 const SEQUENCE: u8 = 0x30;
 const INTEGER: u8 = 0x02;
 
-/// An RSA key with the name it is published under.
+/// The fewest bits of a modulus that is safe, and the most that verifiers take.
+const BITS_MIN: usize = 2_048;
+/// See [`BITS_MIN`].
+const BITS_MAX: usize = 8_192;
+
+/// An RSA key, with its public half.
 pub struct AssertionKey {
     pair: KeyPair,
+    public: PublicKey,
+}
+
+/// The public half of an RSA key, with the name it is published under.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicKey {
     kid: String,
-    /// The public half, base64url as in a JWK.
-    modulus: String,
-    exponent: String,
+    modulus: Vec<u8>,
+    exponent: Vec<u8>,
 }
 
 /// Why a file is not such a key. The file's content is never repeated.
@@ -39,6 +52,9 @@ pub enum BadAssertionKey {
     /// A key of another kind, a damaged one, or one that is too short.
     #[error("it does not hold a usable RSA key: expected at least 2048 bits, in PKCS #8")]
     NotRsa,
+    /// Anybody could sign in its name one day, or nobody could check what it signed.
+    #[error("it has {0} bits: expected {BITS_MIN} to {BITS_MAX}")]
+    Bits(usize),
     /// The system gives no randomness.
     #[error("the system's cryptography makes no key")]
     Cryptography,
@@ -78,28 +94,20 @@ impl AssertionKey {
         let pair = KeyPair::from_pkcs8(&der).map_err(|_| BadAssertionKey::NotRsa)?;
         let public = public_integers(pair.public_key().as_ref());
         let (modulus, exponent) = public.ok_or(BadAssertionKey::NotRsa)?;
-        let modulus = URL_SAFE_NO_PAD.encode(modulus);
-        let exponent = URL_SAFE_NO_PAD.encode(exponent);
-        Ok(Self {
-            kid: thumbprint(&modulus, &exponent),
-            pair,
-            modulus,
-            exponent,
-        })
+        let public = PublicKey::of(modulus, exponent)?;
+        Ok(Self { pair, public })
     }
 
-    /// The name it is published under: its thumbprint (RFC 7638), so that two keys never share one.
+    /// The name it is published under.
     #[must_use]
     pub fn kid(&self) -> &str {
-        &self.kid
+        self.public.kid()
     }
 
-    /// The public half as a JSON Web Key.
-    pub(super) fn jwk(&self) -> Value {
-        json!({
-            "kty": "RSA", "use": "sig", "alg": "RS256", "kid": self.kid,
-            "n": self.modulus, "e": self.exponent,
-        })
+    /// What is published of it.
+    #[must_use]
+    pub const fn public(&self) -> &PublicKey {
+        &self.public
     }
 
     /// RSA PKCS#1 v1.5 with SHA-256.
@@ -110,6 +118,59 @@ impl AssertionKey {
             .sign(&RSA_PKCS1_SHA256, &random, message, &mut signature)
             .ok()?;
         Some(signature)
+    }
+}
+
+impl PublicKey {
+    /// The key of these two numbers, big-endian.
+    ///
+    /// # Errors
+    /// When it is too short to be safe, or too long to be checked.
+    pub fn of(modulus: &[u8], exponent: &[u8]) -> Result<Self, BadAssertionKey> {
+        let (modulus, exponent) = (unsigned(modulus), unsigned(exponent));
+        let spare = modulus.first().map_or(0, |byte| byte.leading_zeros());
+        let bits = modulus.len().saturating_mul(8);
+        let bits = bits.saturating_sub(usize::try_from(spare).unwrap_or_default());
+        if !(BITS_MIN..=BITS_MAX).contains(&bits) {
+            return Err(BadAssertionKey::Bits(bits));
+        }
+        let encoded = |number| URL_SAFE_NO_PAD.encode(number);
+        Ok(Self {
+            kid: thumbprint(&encoded(modulus), &encoded(exponent)),
+            modulus: modulus.to_vec(),
+            exponent: exponent.to_vec(),
+        })
+    }
+
+    /// The name it is published under: its thumbprint (RFC 7638), so that two keys never share one.
+    #[must_use]
+    pub fn kid(&self) -> &str {
+        &self.kid
+    }
+
+    /// As a JSON Web Key.
+    pub(super) fn jwk(&self) -> Value {
+        json!({
+            "kty": "RSA", "use": "sig", "alg": "RS256", "kid": self.kid,
+            "n": URL_SAFE_NO_PAD.encode(&self.modulus),
+            "e": URL_SAFE_NO_PAD.encode(&self.exponent),
+        })
+    }
+
+    /// Whether this key signed it: RSA PKCS#1 v1.5 with SHA-256.
+    pub(super) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        let (n, e) = (&self.modulus, &self.exponent);
+        PublicKeyComponents { n, e }
+            .verify(&RSA_PKCS1_2048_8192_SHA256, message, signature)
+            .is_ok()
+    }
+}
+
+impl fmt::Debug for AssertionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AssertionKey")
+            .field("kid", &self.kid())
+            .finish_non_exhaustive()
     }
 }
 
@@ -153,10 +214,8 @@ fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     (found == tag).then(|| rest.split_at_checked(length))?
 }
 
-/// An integer without the zero byte that DER puts in front of one whose first bit is set.
+/// An integer without the zero bytes in front, as DER puts one before a first bit that is set.
 fn unsigned(integer: &[u8]) -> &[u8] {
-    match integer.split_first() {
-        Some((0, rest)) => rest,
-        _ => integer,
-    }
+    let zeros = integer.iter().take_while(|&&byte| byte == 0).count();
+    integer.get(zeros..).unwrap_or_default()
 }

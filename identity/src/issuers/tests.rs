@@ -109,6 +109,7 @@ fn bad_rows_say_what_is_wrong() {
         ("name", json!(""), "`name`"),
         ("name", json!("Git Hub"), "`name`"),
         ("name", json!("a".repeat(65)), "`name`"),
+        ("provider", json!("operator"), "no CI system"),
         ("url", json!("github"), "not a URL"),
         ("url", json!("http://ci.example"), "https://"),
         ("url", json!("http://127.0.0.1:1"), "allow_private"),
@@ -253,5 +254,46 @@ fn signs_of_life_have_an_audience_of_their_own() {
     ] {
         let refused = beats(&bad).unwrap_err();
         assert!(refused.contains(part), "{refused}");
+    }
+}
+
+fn gitlab(changes: &[(&str, Value)]) -> Result<Arc<Issuer>, String> {
+    let mut all = vec![
+        ("name", json!("gitlab")),
+        ("url", json!("https://gitlab.com")),
+        ("provider", json!("gitlab-ci")),
+    ];
+    all.extend_from_slice(changes);
+    let table = table(&[config(&all)]).map_err(|error| error.to_string())?;
+    Ok(Arc::clone(table.choose("https://gitlab.com").unwrap()))
+}
+
+#[test]
+fn a_token_of_gitlab_lives_for_as_long_as_its_job_may() {
+    let issuer = gitlab(&[]).unwrap();
+    assert_eq!(issuer.provider, Provider::GitlabCi);
+    assert_eq!(issuer.max_token_age, Duration::from_secs(3600));
+    assert_eq!(issuer.max_lifetime, Duration::from_secs(3600));
+    for name in ["max_token_age_seconds", "max_lifetime_seconds"] {
+        assert!(gitlab(&[(name, json!(86_400))]).is_ok());
+        let refused = gitlab(&[(name, json!(86_401))]).unwrap_err();
+        assert!(refused.contains("1 to 86400"), "{refused}");
+    }
+}
+
+#[test]
+fn nothing_is_demanded_of_gitlab_that_it_cannot_give() {
+    let stale = ("fresh_tokens", json!(false));
+    for fine in [&[][..], &[stale]] {
+        assert_eq!(gitlab(fine).unwrap().beat_audience, None);
+    }
+    for asked in [
+        ("fresh_tokens", json!(true)),
+        ("beat_audience", json!("https://alive.acme.example")),
+    ] {
+        let refused = gitlab(std::slice::from_ref(&asked)).unwrap_err();
+        for part in [asked.0, "gitlab-ci", "none while it runs", "remove the key"] {
+            assert!(refused.contains(part), "{refused}");
+        }
     }
 }

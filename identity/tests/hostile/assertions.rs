@@ -41,14 +41,15 @@ fn minutes(minutes: u64) -> Duration {
     Duration::from_secs(minutes * 60)
 }
 
-fn sign(issuer: &AssertionIssuer) -> String {
-    let assertion = issuer.assertion(SLOT, AUDIENCE, after(0), minutes(5));
+async fn sign(issuer: &AssertionIssuer) -> String {
+    let assertion = issuer.assertion(SLOT, AUDIENCE, after(0), minutes(5)).await;
     assertion.unwrap().text.to_string()
 }
 
 /// What a verifier that has nothing but the published documents reads.
-fn read(published: &AssertionIssuer, token: &str, audience: &str) -> Result<Value, String> {
-    let keys: JwkSet = serde_json::from_str(published.key_set()).unwrap();
+async fn read(published: &AssertionIssuer, token: &str, audience: &str) -> Result<Value, String> {
+    let keys = published.key_set().await.unwrap();
+    let keys: JwkSet = serde_json::from_str(&keys).unwrap();
     let kid = decode_header(token).unwrap().kid.unwrap();
     let jwk = keys.find(&kid).ok_or("no such key")?;
     let mut validation = Validation::new(Algorithm::RS256);
@@ -63,54 +64,65 @@ fn read(published: &AssertionIssuer, token: &str, audience: &str) -> Result<Valu
         .map_err(|error| error.to_string())
 }
 
-#[test]
-fn an_assertion_says_who_for_whom_and_how_long() {
+#[tokio::test]
+async fn an_assertion_says_who_for_whom_and_how_long() {
     let issuer = issuer();
-    let claims = read(&issuer, &sign(&issuer), AUDIENCE).unwrap();
+    let claims = read(&issuer, &sign(&issuer).await, AUDIENCE).await.unwrap();
     assert_eq!(claims["sub"], SLOT);
     let at = |name: &str| claims[name].as_i64().unwrap();
     assert_eq!(at("iat"), after(0).as_seconds());
     assert_eq!(at("nbf"), after(-60).as_seconds());
     assert_eq!(at("exp"), after(300).as_seconds());
-    let again = read(&issuer, &sign(&issuer), AUDIENCE).unwrap();
+    let again = read(&issuer, &sign(&issuer).await, AUDIENCE).await.unwrap();
     assert_ne!(claims["jti"], again["jti"]);
     assert_eq!(claims["jti"].as_str().unwrap().len(), 22);
     let broker = issuer.assertion("jitney:broker", AUDIENCE, after(0), minutes(10));
-    let broker = broker.unwrap();
-    let claims = read(&issuer, &broker.text, AUDIENCE).unwrap();
+    let broker = broker.await.unwrap();
+    let claims = read(&issuer, &broker.text, AUDIENCE).await.unwrap();
     assert_eq!(claims["jti"], broker.id);
     assert_eq!(claims["exp"], broker.expires_at.as_seconds());
     assert!(!format!("{broker:?}").contains(&*broker.text));
     assert_eq!(claims["sub"], "jitney:broker");
     // The control: the verifier looks.
-    assert!(read(&issuer, &sign(&issuer), "https://other.example").is_err());
+    let token = sign(&issuer).await;
+    assert!(
+        read(&issuer, &token, "https://other.example")
+            .await
+            .is_err()
+    );
 }
 
-#[test]
-fn what_is_left_of_a_second_is_not_lived() {
+#[tokio::test]
+async fn what_is_left_of_a_second_is_not_lived() {
     let issuer = issuer();
     let late = after(0).plus(Duration::from_millis(999));
     let lives = Duration::from_millis(1_999);
-    let assertion = issuer.assertion(SLOT, AUDIENCE, late, lives).unwrap();
-    let claims = read(&issuer, &assertion.text, AUDIENCE).unwrap();
+    let assertion = issuer.assertion(SLOT, AUDIENCE, late, lives);
+    let assertion = assertion.await.unwrap();
+    let claims = read(&issuer, &assertion.text, AUDIENCE).await.unwrap();
     assert_eq!(claims["exp"], assertion.expires_at.as_seconds());
     let outlived = assertion.expires_at > late.plus(lives);
     assert!(!outlived, "it outlives what was asked for");
 }
 
-#[test]
-fn an_assertion_lives_ten_minutes_at_most() {
+#[tokio::test]
+async fn an_assertion_lives_ten_minutes_at_most() {
     let issuer = issuer();
-    let ask = |lives| issuer.assertion(SLOT, AUDIENCE, after(0), lives).err();
-    assert_eq!(ask(Duration::from_secs(600)), None);
+    let ask = async |lives| {
+        issuer
+            .assertion(SLOT, AUDIENCE, after(0), lives)
+            .await
+            .err()
+    };
+    assert_eq!(ask(Duration::from_secs(600)).await, None);
     for seconds in [0, 601, 3_600, u64::MAX] {
-        let refused = ask(Duration::from_secs(seconds));
+        let refused = ask(Duration::from_secs(seconds)).await;
         assert_eq!(refused, Some(CannotSign::Lives(seconds)));
     }
 }
 
-#[test]
-fn nobody_else_is_vouched_for() {
+#[tokio::test]
+async fn nobody_else_is_vouched_for() {
     let issuer = issuer();
     let long = "s".repeat(101);
     for subject in [
@@ -131,23 +143,23 @@ fn nobody_else_is_vouched_for() {
         &format!("jitney:slot:{long}"),
     ] {
         let refused = issuer.assertion(subject, AUDIENCE, after(0), minutes(5));
-        let refused = refused.expect_err(subject);
+        let refused = refused.await.expect_err(subject);
         assert!(matches!(refused, CannotSign::Subject(_)), "{subject:?}");
     }
     for audience in ["", "a\nb", "ä", &"a".repeat(257)] {
         let refused = issuer.assertion(SLOT, audience, after(0), minutes(5));
-        let refused = refused.expect_err(audience);
+        let refused = refused.await.expect_err(audience);
         assert!(matches!(refused, CannotSign::Audience(_)), "{audience:?}");
     }
 }
 
-#[test]
-fn a_rotation_leaves_out_nobody() {
+#[tokio::test]
+async fn a_rotation_leaves_out_nobody() {
     let (old, new) = (pem(), pem());
-    let before = AssertionIssuer::new(URL, key(&old), vec![key(&new)]).unwrap();
-    let during = AssertionIssuer::new(URL, key(&new), vec![key(&old)]).unwrap();
+    let before = AssertionIssuer::new(URL, key(&old), vec![key(&new).into()]).unwrap();
+    let during = AssertionIssuer::new(URL, key(&new), vec![key(&old).into()]).unwrap();
     let after = AssertionIssuer::new(URL, key(&new), Vec::new()).unwrap();
-    let (first, second) = (sign(&before), sign(&during));
+    let (first, second) = (sign(&before).await, sign(&during).await);
     let kid = |token: &str| decode_header(token).unwrap().kid.unwrap();
     assert_ne!(kid(&first), kid(&second));
     // Whoever fetched before knows the next key; whoever fetches now still knows the one before.
@@ -158,11 +170,13 @@ fn a_rotation_leaves_out_nobody() {
         (&during, &second),
         (&after, &second),
     ] {
-        assert!(read(published, token, AUDIENCE).is_ok());
+        assert!(read(published, token, AUDIENCE).await.is_ok());
     }
     // And once it is withdrawn, it is nobody's.
-    assert_eq!(read(&after, &first, AUDIENCE).unwrap_err(), "no such key");
-    let same = AssertionIssuer::new(URL, key(&old), vec![key(&new), key(&old)]).unwrap_err();
+    let withdrawn = read(&after, &first, AUDIENCE).await;
+    assert_eq!(withdrawn.unwrap_err(), "no such key");
+    let others = vec![key(&new).into(), key(&old).into()];
+    let same = AssertionIssuer::new(URL, key(&old), others).unwrap_err();
     assert!(matches!(same, BadAssertionIssuer::SameKey(_)), "{same}");
 }
 
@@ -171,17 +185,19 @@ fn no_more_keys_are_published_than_verifiers_read() {
     let pems: Vec<_> = (0..=ASSERTION_KEYS_MAX).map(|_| pem()).collect();
     let of = |count: usize| {
         let mut keys = pems.iter().take(count).map(|pem| key(pem));
-        AssertionIssuer::new(URL, keys.next().unwrap(), keys.collect()).err()
+        let signing = keys.next().unwrap();
+        AssertionIssuer::new(URL, signing, keys.map(Into::into).collect()).err()
     };
     assert_eq!(of(ASSERTION_KEYS_MAX), None);
     let many = ASSERTION_KEYS_MAX + 1;
     assert_eq!(of(many), Some(BadAssertionIssuer::TooMany(many)));
 }
 
-#[test]
-fn what_is_published_is_public() {
+#[tokio::test]
+async fn what_is_published_is_public() {
     let issuer = issuer();
-    let keys: Value = serde_json::from_str(issuer.key_set()).unwrap();
+    let key_set = issuer.key_set().await.unwrap();
+    let keys: Value = serde_json::from_str(&key_set).unwrap();
     for jwk in keys["keys"].as_array().unwrap() {
         let members: BTreeSet<_> = jwk
             .as_object()
@@ -194,7 +210,7 @@ fn what_is_published_is_public() {
         assert_eq!((&jwk["alg"], &jwk["use"]), (&"RS256".into(), &"sig".into()));
         assert_eq!(jwk["e"], "AQAB");
     }
-    let set: JwkSet = serde_json::from_str(issuer.key_set()).unwrap();
+    let set: JwkSet = serde_json::from_str(&key_set).unwrap();
     let jwk = set.keys.first().unwrap();
     let thumbprint = jwk.thumbprint(ThumbprintHash::SHA256).unwrap();
     assert_eq!(jwk.common.key_id.as_ref(), Some(&thumbprint));

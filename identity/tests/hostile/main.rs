@@ -10,9 +10,11 @@
 mod assertions;
 mod beats;
 mod fetching;
+mod gitlab;
 mod hooks;
 mod issuer;
 mod jobs;
+mod kept_keys;
 mod mint;
 mod proofs;
 mod properties;

@@ -3,7 +3,7 @@
 use core::future::Future;
 use core::pin::Pin;
 
-use super::{Stage, ending, giving, hands, slots, trouble};
+use super::{Stage, ending, giving, hands, probing, slots, trouble};
 
 /// What a law's test comes to: it holds, or why it does not.
 pub type Held = Result<(), String>;
@@ -167,6 +167,16 @@ pub const LAWS: &[Law] = &[
         ending::an_unused_intent_ends,
         "an-unused-intent-ends",
         "a lease whose call was never made can be ended like any other"
+    ),
+    law!(
+        probing::a_probe_tells_what_works,
+        "a-probe-tells-what-works",
+        "a probe says that the cloud accepts what works and refuses what has ended"
+    ),
+    law!(
+        probing::a_rehearsal_measures_the_cloud,
+        "a-rehearsal-measures-the-cloud",
+        "a rehearsal finds its lease accepted, ended and refused, and leaves none open"
     ),
     law!(
         trouble::a_lost_answer_is_ambiguous,

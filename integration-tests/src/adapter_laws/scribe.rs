@@ -3,12 +3,14 @@
 //! hand.
 
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jitney_core::adapter::{Adapter, Hand};
 use jitney_core::books::{Books, FoundLease, Recorded};
-use jitney_core::catalogue::Wanted;
+use jitney_core::catalogue::{Catalogue, Inventory, Wanted};
 use jitney_core::credential::Elevation;
+use jitney_core::decision::{Decide, Decision, PolicyDigest, Question, Verdict};
 use jitney_core::evidence::{Evidence, Hold, Revocation};
 use jitney_core::fault::Fault;
 use jitney_core::handle::StampKey;
@@ -19,7 +21,10 @@ use jitney_core::lease::{
 use jitney_core::ledger::{Budget, Ledger, Owner, Share, Transaction};
 use jitney_core::plan::{LaneId, Order};
 use jitney_core::principal::{Job, JobKey, KeyThumbprint};
-use jitney_core::time::Timestamp;
+use jitney_core::pulse::Pulse;
+use jitney_core::reconcile::{Lanes, Untold};
+use jitney_core::time::{Clock, Timestamp};
+use jitney_core::usecase::{Core, Limits, LookedBack, Slots};
 
 use super::{Revealed, StageClock};
 
@@ -60,8 +65,28 @@ pub struct Gone {
     pub took: Duration,
 }
 
+/// A policy that allows nothing.
+struct AllowsNothing(PolicyDigest);
+
+impl Decide for AllowsNothing {
+    fn decide(&self, _question: &Question<'_>) -> Decision {
+        Decision {
+            verdict: Verdict::Deny,
+            rules: Vec::new(),
+            reasons: Vec::new(),
+            notes: Vec::new(),
+            policy: self.0.clone(),
+        }
+    }
+
+    fn digest(&self) -> &PolicyDigest {
+        &self.0
+    }
+}
+
 /// Writes leases down.
 pub struct Scribe {
+    ledger: Arc<dyn Ledger>,
     books: Books,
     stamp: StampKey,
     clock: Arc<dyn StageClock>,
@@ -79,7 +104,8 @@ impl Scribe {
         job: Job,
     ) -> Self {
         Self {
-            books: Books::new(ledger, Duration::from_secs(45)),
+            books: Books::new(Arc::clone(&ledger), Duration::from_secs(45)),
+            ledger,
             stamp,
             clock,
             job,
@@ -117,6 +143,43 @@ impl Scribe {
     #[must_use]
     pub const fn job(&self) -> &Job {
         &self.job
+    }
+
+    /// A broker's core on the stage's own ledger and clock, for an adapter and what is wanted of
+    /// it. Its policy allows nothing: what needs one is the business of other tests.
+    ///
+    /// # Errors
+    /// When the secret of its stamp is none.
+    pub fn core(&self, adapter: Arc<dyn Adapter>, wanted: &Wanted) -> Result<Core, String> {
+        let Wanted {
+            scope,
+            resource,
+            meaning,
+        } = wanted.clone();
+        let pulse = Pulse::default();
+        pulse.ready(self.now());
+        let limits = Limits {
+            window_seconds: self.ttl_seconds,
+            ..Limits::default()
+        };
+        let target = resource.target.clone();
+        Ok(Core {
+            books: Books::new(Arc::clone(&self.ledger), self.books.silence()),
+            adapters: BTreeMap::from([(target.clone(), adapter)]),
+            policy: Arc::new(AllowsNothing(PolicyDigest("00".repeat(32)))),
+            inventory: Inventory::new(BTreeMap::from([(scope.resource, resource)])),
+            catalogue: Catalogue(BTreeMap::from([(scope.capability, meaning)])),
+            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
+            // The names of its leases need not be the scribe's.
+            stamp: StampKey::new("stage".parse().map_err(|_| "no name")?, &[9; 32])
+                .ok_or("no secret")?,
+            limits,
+            pulse,
+            lanes: Lanes::of(RequestId::fresh().to_string()),
+            slots: Slots::default(),
+            looked_back: LookedBack::at([&target]),
+            untold: Untold::default(),
+        })
     }
 
     /// The books.

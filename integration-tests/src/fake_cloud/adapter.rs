@@ -9,7 +9,7 @@ use jitney_core::adapter::{
 };
 use jitney_core::books::Recorded;
 use jitney_core::catalogue::{Resource, Wanted};
-use jitney_core::credential::{Credential, Elevation};
+use jitney_core::credential::{Credential, Elevation, Shown};
 use jitney_core::evidence::{Evidence, Held, Hold, Revocation};
 use jitney_core::fault::{Fault, FaultKind};
 use jitney_core::guarantee::{Guarantees, Recall};
@@ -17,6 +17,7 @@ use jitney_core::id::{CloudName, LeaseId, TargetName};
 use jitney_core::lease::{Active, Elevating, Revoking, Terms};
 use jitney_core::ledger::RowId;
 use jitney_core::plan::{CannotPlan, LaneId, Order, Plan};
+use jitney_core::probe::{InForce, Probe, Probed};
 use jitney_core::time::Timestamp;
 
 use super::mishap::{fault, lost};
@@ -105,6 +106,30 @@ impl Elevate for FakeCloud {
     }
 }
 
+#[async_trait]
+impl Probe for FakeCloud {
+    fn in_force(&self, _: &Plan) -> InForce {
+        InForce {
+            within: SETTLE,
+            says: "the fake cloud says 4 s",
+        }
+    }
+
+    async fn probe(&self, _: &Terms, _: &Wanted, shown: &Shown) -> Probed {
+        let instead = self.lock().probe_says.clone();
+        if let Some(instead) = instead {
+            return instead;
+        }
+        match shown.field("secret") {
+            Some(credential) if self.would_allow(credential) => Probed::Accepted,
+            Some(_) => Probed::Refused,
+            None => Probed::CannotTell {
+                why: "it is no credential of the fake cloud".to_owned(),
+            },
+        }
+    }
+}
+
 impl FakeCloud {
     fn pool(&self, target: &TargetName) -> Vec<LaneId> {
         let slot = |number| LaneId {
@@ -174,6 +199,10 @@ impl FakeCloud {
             }
             Some(MintMishap::Permanent) => {
                 return Err(fault(FaultKind::Permanent, "fake_refused"));
+            }
+            Some(MintMishap::LedgerBehind(bears)) => {
+                let kind = FaultKind::LedgerBehind { bears };
+                return Err(fault(kind, "fake_ledger_behind"));
             }
             Some(MintMishap::LostBefore) => return Err(lost()),
             Some(MintMishap::LandsLater(after)) => (after, Duration::ZERO),
@@ -259,6 +288,9 @@ impl Revoke for FakeCloud {
     }
 
     async fn sweep(&self, _after: Option<String>) -> Result<Page, Fault> {
+        if self.lock().looking_is_down {
+            return Err(fault(FaultKind::Ambiguous, "fake_unseen"));
+        }
         if self.style == Style::Slots {
             let found = self.given().into_iter().map(|right| Stamped {
                 native: format!("{} on {}", right.handle, right.slot),

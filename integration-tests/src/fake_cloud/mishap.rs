@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use jitney_core::adapter::Mark;
+
 use jitney_core::fault::{Fault, FaultKind};
 
 /// What becomes of one call that gives.
@@ -11,6 +13,8 @@ pub enum MintMishap {
     Retryable,
     /// Turned away for good.
     Permanent,
+    /// Turned away, because what was asked for bears the mark of a later ledger.
+    LedgerBehind(Mark),
     /// The connection broke before the call arrived.
     LostBefore,
     /// The call did its work and the answer was lost.

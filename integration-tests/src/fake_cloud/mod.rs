@@ -28,6 +28,7 @@ use jitney_core::evidence::Held;
 use jitney_core::id::CloudName;
 use jitney_core::ledger::Ledger;
 use jitney_core::plan::LaneId;
+use jitney_core::probe::Probed;
 use jitney_core::time::{Clock, Timestamp};
 
 pub use books::{CloudBooks, Session};
@@ -77,10 +78,12 @@ struct State {
     mints: Vec<MintMishap>,
     revokes: Vec<RevokeMishap>,
     revoking_is_down: bool,
+    looking_is_down: bool,
     lane_capacity: u32,
     slots: Slots,
     mint_calls: u32,
     revoke_calls: u32,
+    probe_says: Option<Probed>,
 }
 
 impl State {
@@ -104,10 +107,12 @@ impl FakeCloud {
             mints: Vec::new(),
             revokes: Vec::new(),
             revoking_is_down: false,
+            looking_is_down: false,
             lane_capacity: LANE_CAPACITY,
             slots: Slots::pool_of(POOL),
             mint_calls: 0,
             revoke_calls: 0,
+            probe_says: None,
         };
         Self {
             name,
@@ -218,6 +223,11 @@ impl FakeCloud {
         self.lock().revoking_is_down = down;
     }
 
+    /// While it is down, the cloud cannot be looked through.
+    pub fn set_looking_down(&self, down: bool) {
+        self.lock().looking_is_down = down;
+    }
+
     /// How many leases and holds plans say that a lane has room for.
     pub fn set_lane_capacity(&self, leases: u32) {
         self.lock().lane_capacity = leases;
@@ -226,6 +236,11 @@ impl FakeCloud {
     /// A stranger, who knows nothing of us, empties a deny list.
     pub fn stranger_empties(&self, lane: &LaneId) {
         self.lock().books.empty(lane);
+    }
+
+    /// What probes are answered from now on, whatever is so; nothing for the truth.
+    pub fn set_probe(&self, says: Option<Probed>) {
+        self.lock().probe_says = says;
     }
 
     /// How many slots there are to choose from.

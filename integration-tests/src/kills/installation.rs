@@ -42,7 +42,7 @@ pub enum LedgerKind {
 
 impl LedgerKind {
     /// The `[ledger]` section for an installation in `folder`.
-    fn section(self, folder: &Path) -> Value {
+    pub fn section(self, folder: &Path) -> Value {
         match self {
             Self::Sqlite => json!({ "path": folder.join("jitney.db") }),
             Self::Postgres(server) => {

@@ -12,9 +12,9 @@ use jitney_core::id::{InstallationName, TargetName};
 use jitney_core::ledger::Ledger;
 use jitney_core::plan::LaneId;
 use jitney_core::pulse::Pulse;
-use jitney_core::reconcile::Lanes;
+use jitney_core::reconcile::{Lanes, Untold};
 use jitney_core::time::Clock;
-use jitney_core::usecase::{Core, Limits, Slots};
+use jitney_core::usecase::{Core, Limits, LookedBack, Slots};
 
 use super::archive::Archive;
 use super::cloud::{Cloud, CloudPort};
@@ -237,6 +237,8 @@ impl House {
             pulse,
             lanes: Lanes::of(process.hand().to_owned()),
             slots: Slots::default(),
+            looked_back: LookedBack::default(),
+            untold: Untold::default(),
         }
     }
 }
@@ -333,7 +335,7 @@ impl Running {
     async fn keep_house(&self) {
         let now = self.core.clock.now();
         self.stumbled(self.core.obey().await.err());
-        self.stumbled(self.core.share_beats(now).await.err());
+        self.stumbled(self.core.share_beats().await.err());
         let closed = self.core.close_due_requests(now, LOOK_AT_MAX).await;
         self.stumbled(closed.err());
     }

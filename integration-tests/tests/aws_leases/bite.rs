@@ -7,13 +7,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jitney_core::adapter::{Adapter, Elevate, Hand, Page, Pass, Reach, Revocations, Revoke};
 use jitney_core::books::Recorded;
-use jitney_core::catalogue::Resource;
-use jitney_core::credential::Elevation;
+use jitney_core::catalogue::{Resource, Wanted};
+use jitney_core::credential::{Elevation, Shown};
 use jitney_core::evidence::{Evidence, Hold, Revocation};
 use jitney_core::fault::{Fault, FaultKind};
 use jitney_core::id::CloudName;
-use jitney_core::lease::{Active, Elevating, Revoking};
+use jitney_core::lease::{Active, Elevating, Revoking, Terms};
 use jitney_core::plan::{CannotPlan, LaneId, Order, Plan};
+use jitney_core::probe::{InForce, Probe, Probed};
 use jitney_core::time::Clock;
 use jitney_integration_tests::adapter_laws::{Law, Revealed, Scribe, Stage, SystemClock, Trouble};
 use serde_json::json;
@@ -173,6 +174,17 @@ impl Revoke for BadAdapter {
 
     async fn sweep(&self, after: Option<String>) -> Result<Page, Fault> {
         self.good.sweep(after).await
+    }
+}
+
+#[async_trait]
+impl Probe for BadAdapter {
+    fn in_force(&self, plan: &Plan) -> InForce {
+        self.good.in_force(plan)
+    }
+
+    async fn probe(&self, lease: &Terms, wanted: &Wanted, shown: &Shown) -> Probed {
+        self.good.probe(lease, wanted, shown).await
     }
 }
 

@@ -13,6 +13,8 @@ mod estate;
 mod laws;
 mod lists;
 mod older_lists;
+mod orders;
+mod rehearsing;
 mod sessions;
 mod stage;
 mod steps;

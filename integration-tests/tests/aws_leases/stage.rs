@@ -257,6 +257,14 @@ impl AwsStage {
         self.seed().await
     }
 
+    /// The names of everything in the stage's bucket.
+    pub async fn keys(&self) -> Result<Vec<String>, String> {
+        let listed = self.admin_s3().list_objects_v2().bucket(&self.names.bucket);
+        let listed = listed.send().await.map_err(|error| told(&error))?;
+        let objects = listed.contents.unwrap_or_default().into_iter();
+        Ok(objects.filter_map(|object| object.key).collect())
+    }
+
     /// Objects that are there before any lease is.
     async fn seed(&self) -> Result<(), String> {
         let s3 = self.admin_s3();
@@ -290,8 +298,8 @@ impl AwsStage {
         Ok(listed.map_err(|error| told(&error))?.policy_names)
     }
 
-    /// A wish for a path of the stage's bucket.
-    pub fn wish(&self, capability: &str, path: &str) -> Wanted {
+    /// What the operator has on the stage.
+    pub fn inventory(&self) -> Inventory {
         let resource = Resource {
             target: TARGET.parse().unwrap(),
             native_id: format!("arn:aws:s3:::{}", self.names.bucket),
@@ -304,11 +312,16 @@ impl AwsStage {
             via: None,
             ..resource.clone()
         };
-        let inventory = Inventory::new(
+        Inventory::new(
             [("artifacts-prod", resource), ("deploy-role", whole_role)]
                 .map(|(name, resource)| (name.parse().unwrap(), resource))
                 .into(),
-        );
+        )
+    }
+
+    /// A wish for a path of the stage's bucket.
+    pub fn wish(&self, capability: &str, path: &str) -> Wanted {
+        let inventory = self.inventory();
         let catalogue = jitney_policies::catalogue(None).unwrap();
         let scope = format!("{capability}@{path}").parse().unwrap();
         resolve(&scope, &inventory, &catalogue).unwrap()

@@ -55,12 +55,6 @@ pub fn blob_slots() -> impl Iterator<Item = (String, u128)> {
     (1..=SLOTS).map(|number| (format!("blobs-{number}"), number))
 }
 
-/// The service principal of a slot.
-pub fn object_of(slot: &str) -> Uuid {
-    let number = blob_slots().find_map(|(name, number)| (name == slot).then_some(number));
-    object(number.unwrap_or(ROLE_SLOT))
-}
-
 fn writer(id: Uuid, actions: &[&str]) -> RoleDefinition {
     let permission = Permission {
         actions: actions.iter().map(|&action| action.to_owned()).collect(),
@@ -109,18 +103,24 @@ pub fn of(issuer: &str) -> Estate {
     estate
 }
 
-/// A target's configuration of it.
-pub fn target(url: &str, authorities: &str, change: &Value) -> Value {
+/// Every slot as a configuration has it.
+pub fn slots() -> Value {
     let slot = |number, carries: &str| json!({ "client_id": client(number), "object_id": object(number), "carries": carries });
     let mut slots = json!({ "role-1": slot(ROLE_SLOT, "role") });
     for (name, number) in blob_slots() {
         slots[name] = slot(number, "blobs");
     }
+    slots
+}
+
+/// A target's configuration of it.
+pub fn target(url: &str, authorities: &str, change: &Value) -> Value {
     let mut target = json!({
         "tenant": TENANT, "subscription": SUBSCRIPTION,
         "credentials": { "from": "issuer", "client_id": client(BROKER) },
-        "endpoint_url": url, "authority_url": url, "certificate_authorities_file": authorities,
-        "roles": { "blob-writer": WRITER }, "slots": slots,
+        "endpoint_url": url, "authority_url": url, "blob_endpoint_url": url,
+        "certificate_authorities_file": authorities,
+        "roles": { "blob-writer": WRITER }, "slots": slots(),
     });
     for (key, value) in change.as_object().unwrap() {
         target[key] = value.clone();

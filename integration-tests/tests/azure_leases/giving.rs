@@ -11,10 +11,8 @@ use jitney_sandbox::FaultKind as Mishap;
 use jitney_sandbox::azure::estate::{EnabledRule, PolicyRules};
 use serde_json::json;
 
-use crate::estate::{
-    self, CONTAINER, NEIGHBOUR, WIDE_WRITER, WRITER, container, object, object_of,
-};
-use crate::stage::{AzureStage, slot_of};
+use crate::estate::{self, CONTAINER, NEIGHBOUR, WIDE_WRITER, WRITER, container, object};
+use crate::stage::{AzureStage, principal_of};
 use crate::steps::{calls, intent, pass, refused};
 
 const MODES: [Mode; 2] = [Mode::Pim, Mode::Rbac];
@@ -35,7 +33,7 @@ async fn a_job_gets_a_token_for_blobs_and_what_its_tools_need() {
     let elevation = adapter.elevate(&intent).await.unwrap();
     let credential = elevation.credential;
     assert_eq!(credential.kind(), TOKEN_KIND);
-    let slot = object_of(slot_of(&intent.terms().plan.lane));
+    let slot = principal_of(&intent.terms().plan.lane);
     let given = stage
         .sandbox
         .tokens()
@@ -91,7 +89,8 @@ async fn a_whole_role_gets_a_token_for_resource_manager() {
         let adapter = stage.own_adapter();
         let wanted = [stage.wish("infra:apply@shop")];
         let intent = stage.scribe.intend(&adapter, &wanted).await.unwrap();
-        assert_eq!(slot_of(&intent.terms().plan.lane), "role-1");
+        let principal = principal_of(&intent.terms().plan.lane);
+        assert_eq!(principal, object(estate::ROLE_SLOT));
         let fields = adapter
             .elevate(&intent)
             .await
@@ -114,7 +113,7 @@ async fn an_assignment_outlives_its_lease_by_little() {
     let adapter = stage.own_adapter();
     let intent = intent(&stage, &adapter).await;
     adapter.elevate(&intent).await.unwrap();
-    let slot = object_of(slot_of(&intent.terms().plan.lane));
+    let slot = principal_of(&intent.terms().plan.lane);
     assert_eq!(stage.sandbox.keeps(slot).len(), 1);
     // Four windows of an hour, what granting may take, and a minute.
     pass(&stage, 4 * 3_600 + 20 + 60 + 60 + 90).await;
@@ -130,7 +129,7 @@ async fn nothing_is_given_on_a_slot_that_has_something() {
         let stage = AzureStage::new(mode).await;
         let adapter = stage.own_adapter();
         let intent = intent(&stage, &adapter).await;
-        let slot = object_of(slot_of(&intent.terms().plan.lane));
+        let slot = principal_of(&intent.terms().plan.lane);
         let role = format!(
             "/subscriptions/{}/providers/Microsoft.Authorization/roleDefinitions/{WRITER}",
             estate::SUBSCRIPTION
@@ -200,7 +199,7 @@ async fn a_second_role_that_fails_leaves_an_ambiguous_lease() {
         assert_eq!(stage.grants_made().await, Some(1));
         // What was given is found and goes like any other.
         let lease = stage.scribe.doubted(intent, &fault).await.unwrap();
-        let slot = object_of(slot_of(&lease.terms().plan.lane));
+        let slot = principal_of(&lease.terms().plan.lane);
         stage
             .scribe
             .end(&adapter, crate::steps::FIRST, lease)

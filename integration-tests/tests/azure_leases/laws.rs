@@ -9,7 +9,7 @@ use crate::stage::Ours;
 
 /// How many laws hold. A literal, so that a law that is lost or waived has to be taken from a number
 /// here, where it is seen.
-const HOLD: usize = 33;
+const HOLD: usize = 35;
 
 /// How many laws are about clouds in which leases share a lane, which Azure is not.
 const ABOUT_SHARED_LANES: usize = 1;

@@ -24,10 +24,11 @@ use jitney_sandbox::azure::estate::{Estate, PolicyRules};
 use jitney_sandbox::azure::{AzureOptions, AzureSandbox, RateLimits, Settings};
 use reqwest::Method;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::estate::{
     self, CONTAINER, NEIGHBOUR, OTHER_CONTAINER, STRANGER, STRANGERS_NAME, blob_slots, client,
-    container, object, object_of,
+    container, object,
 };
 use crate::issuer::Issuer;
 use crate::job::Job;
@@ -35,7 +36,7 @@ use crate::job::Job;
 pub const TARGET: &str = "acme-azure";
 pub const INSTALLATION: &str = "acme";
 /// How late the sandbox enforces what has changed, in seconds, and what we reckon with.
-const LAG_SECONDS: u32 = 90;
+pub const LAG_SECONDS: u32 = 90;
 const SETTLE_SECONDS: u32 = 100;
 /// Longer than the floor and two settle times.
 const LEASE_SECONDS: u32 = 3_600;
@@ -50,8 +51,8 @@ pub struct AzureStage {
     pub job: Job,
     pub issuer: Arc<Issuer>,
     mode: Mode,
-    authorities: String,
-    _folder: tempfile::TempDir,
+    pub authorities: String,
+    pub folder: tempfile::TempDir,
 }
 
 /// Our sandbox, in one mode.
@@ -101,7 +102,15 @@ impl AzureStage {
     }
 
     async fn in_estate(mode: Mode, change: impl FnOnce(Estate) -> Estate) -> Self {
-        let issuer = Issuer::start().await;
+        Self::trusting(Issuer::start().await, mode, change).await
+    }
+
+    /// A stage whose identities trust this issuer, in a changed estate.
+    pub async fn trusting(
+        issuer: Arc<Issuer>,
+        mode: Mode,
+        change: impl FnOnce(Estate) -> Estate,
+    ) -> Self {
         let sandbox = AzureSandbox::start(AzureOptions {
             limits: RateLimits::unlimited(),
             ..AzureOptions::new(change(estate::of(issuer.url())))
@@ -123,7 +132,7 @@ impl AzureStage {
             issuer,
             mode,
             authorities: authorities.display().to_string(),
-            _folder: folder,
+            folder,
         };
         stage.set(|settings| settings.effect_lag_seconds = LAG_SECONDS);
         stage
@@ -153,9 +162,14 @@ impl AzureStage {
 
     /// An adapter that remembers nothing, with these keys in its target's configuration.
     pub fn adapter_with(&self, url: &str, more: &Value) -> AzureAdapter {
+        self.adapter_called(TARGET, url, more)
+    }
+
+    /// The same of a target by another name.
+    pub fn adapter_called(&self, name: &str, url: &str, more: &Value) -> AzureAdapter {
         let target = self.target(url, more);
         let identities = self.identities(&target);
-        let (name, installation) = (TARGET.parse().unwrap(), INSTALLATION.parse().unwrap());
+        let (name, installation) = (name.parse().unwrap(), INSTALLATION.parse().unwrap());
         let clock = self.clock.clone();
         let adapter = AzureAdapter::new(name, target, installation, identities, clock).unwrap();
         adapter.timed_by(Arc::new(Passing(self.clock.clone())))
@@ -191,7 +205,9 @@ impl AzureStage {
     /// A token of whoever owns the subscription.
     async fn strangers_token(&self) -> String {
         let subject = format!("jitney:slot:{STRANGERS_NAME}");
-        let assertion = self.issuer.sign(&subject, Duration::from_secs(60)).unwrap();
+        let lives = Duration::from_secs(60);
+        let assertion = self.issuer.sign(&subject, jitney_azure::AUDIENCE, lives);
+        let assertion = assertion.await.unwrap();
         self.job.token(client(STRANGER), &assertion.text).await
     }
 
@@ -243,9 +259,9 @@ fn set_on_with(sandbox: &Arc<AzureSandbox>) -> Arc<SetClock> {
     }))
 }
 
-/// The slot of a lane.
-pub fn slot_of(lane: &LaneId) -> &str {
-    lane.name.strip_prefix("slot/").unwrap()
+/// Whose lane it is.
+pub fn principal_of(lane: &LaneId) -> Uuid {
+    lane.name.strip_prefix("slot/").unwrap().parse().unwrap()
 }
 
 fn token(credential: &Revealed) -> &str {
@@ -353,7 +369,7 @@ impl Stage for AzureStage {
     }
 
     async fn undo(&self, lane: &LaneId) -> Result<(), String> {
-        let principal = object_of(slot_of(lane));
+        let principal = principal_of(lane);
         let grants = self.sandbox.grants();
         let mut of_slot = grants.into_iter().filter(|it| it.principal == principal);
         let last = of_slot.next_back().ok_or("the slot never had anything")?;
@@ -378,7 +394,7 @@ impl Stage for AzureStage {
     }
 
     async fn left_behind(&self, lane: &LaneId) -> Result<Vec<String>, String> {
-        let kept = self.sandbox.keeps(object_of(slot_of(lane)));
+        let kept = self.sandbox.keeps(principal_of(lane));
         let kept = kept.iter().filter(|it| it.ended_by.is_none());
         Ok(kept
             .map(|it| format!("{} on {}", it.role, it.scope))

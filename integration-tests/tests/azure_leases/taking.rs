@@ -10,8 +10,7 @@ use jitney_core::lease::Looked;
 use jitney_integration_tests::adapter_laws::Stage as _;
 use jitney_sandbox::FaultKind as Mishap;
 
-use crate::estate::object_of;
-use crate::stage::{AzureStage, slot_of};
+use crate::stage::{AzureStage, principal_of};
 use crate::steps::{FIRST, calls, ending, intent, looked, pass};
 
 const REQUEST: &str = "RoleAssignmentScheduleRequests_Create";
@@ -116,10 +115,7 @@ async fn what_lands_late_is_found_and_taken() {
         let fault = adapter.elevate(&intent).await.unwrap_err();
         assert_eq!(fault.kind, FaultKind::Ambiguous);
         let lease = stage.scribe.doubted(intent, &fault).await.unwrap();
-        let (slot, id) = (
-            object_of(slot_of(&lease.terms().plan.lane)),
-            lease.terms().id,
-        );
+        let (slot, id) = (principal_of(&lease.terms().plan.lane), lease.terms().id);
         // Nothing is there yet, and that is no sign that nothing comes.
         let found = looked(&adapter, lease).await.unwrap();
         assert!(
@@ -173,7 +169,7 @@ async fn a_request_that_is_still_pending_is_called_off() {
     let fault = adapter.elevate(&intent).await.unwrap_err();
     assert_eq!(fault.kind, FaultKind::Ambiguous);
     let lease = stage.scribe.doubted(intent, &fault).await.unwrap();
-    let slot = object_of(slot_of(&lease.terms().plan.lane));
+    let slot = principal_of(&lease.terms().plan.lane);
     let _ = looked(&adapter, lease).await.unwrap();
     assert!(calls(&stage, "RoleAssignmentScheduleRequests_Cancel") > 0);
     assert!(stage.sandbox.keeps(slot).is_empty());
@@ -247,7 +243,7 @@ async fn pages_hide_nothing() {
     stage.set(|settings| settings.page_size = 1);
     let adapter = stage.own_adapter();
     let (lease, _) = ending(&stage, &adapter).await;
-    let slot = object_of(slot_of(&lease.terms().plan.lane));
+    let slot = principal_of(&lease.terms().plan.lane);
     let mut lease = lease;
     loop {
         let (lane, id) = (lease.terms().plan.lane.clone(), lease.terms().id);

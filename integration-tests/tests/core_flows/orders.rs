@@ -1,14 +1,18 @@
 //! Kill orders: what an operator ends, and what cannot begin meanwhile.
 
+use std::sync::Arc;
+
 use jitney_core::audit::Event;
 use jitney_core::id::{LeaseId, OrderId};
 use jitney_core::lease::End;
-use jitney_core::ledger::{Row, RowId, Transaction};
+use jitney_core::ledger::{CommitError, Row, RowId, Transaction};
 use jitney_core::standing::Aim;
 use jitney_core::usecase::{Core, Signed};
-use jitney_integration_tests::fake_cloud::SETTLE;
+use jitney_integration_tests::fake_cloud::{LAG, SETTLE};
 use jitney_integration_tests::fixtures::{BACKUP_SCOPE, PROD, PROD_SCOPE, World, ask, proof};
 
+use crate::outage::{Health, Spool};
+use crate::ports::{Around, broker_with};
 use crate::{outcome, refused, seconds, submit, times, why, world};
 
 fn signed() -> Signed {
@@ -329,6 +333,8 @@ async fn a_lease_that_cannot_be_read_keeps_no_other_alive() {
         ..Transaction::default()
     };
     world.ledger.commit(spoil).await.unwrap();
+    let aimed = core.aim(&on_target(PROD)).await.unwrap();
+    assert_eq!(aimed.leases, [other]);
     let order = core
         .order_kill(on_target(PROD), false, &signed())
         .await
@@ -338,4 +344,76 @@ async fn a_lease_that_cannot_be_read_keeps_no_other_alive() {
     assert!(order.done_at.is_some(), "{order:?}");
     assert_eq!((order.looked_at, order.ended, order.unreadable), (2, 1, 1));
     assert_eq!(why(&world.lease(other).await), Some(End::Killed));
+}
+
+/// More than two pages, on a ledger that stops taking anything once the order is given.
+#[tokio::test]
+async fn an_order_reaches_every_lease_while_the_ledger_takes_nothing() {
+    const LEASES: u32 = 620;
+    for health in [Health::Full, Health::AnswersLost] {
+        let (mut world, _folder) = world();
+        world.limits.leases_per_repository_max = LEASES;
+        world.cloud(PROD).set_lane_capacity(LEASES);
+        let spool = Spool::new();
+        let core = spool.broker(&world, "a");
+        for job in 0..LEASES {
+            lease_of(&core, &job.to_string(), PROD_SCOPE).await;
+        }
+        let given = core.order_kill(on_target(PROD), false, &signed()).await;
+        let order = given.unwrap();
+        spool.illness.set(health);
+        core.obey().await.unwrap_err();
+        let noted = core.order(order).await.unwrap();
+        assert_eq!((noted.order.ended, noted.to_end), (LEASES, 0), "{health:?}");
+        assert_eq!(noted.order.done_at, None);
+        world.live(&core, LAG + seconds(1)).await;
+        assert!(world.cloud(PROD).working().is_empty(), "{health:?}");
+        // Nothing like them is granted before the ledger knows that all are seen.
+        spool.illness.set(Health::Well);
+        assert_eq!(
+            refused(&core, ask("late", "late", "late", &[PROD_SCOPE]))
+                .await
+                .code,
+            "stopped"
+        );
+        carried_out(&world, &core, order).await;
+        let told = core.order(order).await.unwrap().order;
+        assert_eq!((told.looked_at, told.ended), (LEASES, LEASES));
+        world.live_out(&core).await;
+    }
+}
+
+/// A ledger that never hears how far an order is.
+struct NoSheets;
+
+impl Around for NoSheets {
+    fn instead_of_commit(&self, commit: &Transaction) -> Option<(CommitError, bool)> {
+        let tells = !commit.sheets.is_empty();
+        tells.then(|| (CommitError::Unavailable("full".to_owned()), false))
+    }
+}
+
+/// A process that died between ending leases and saying so counts them when it comes back.
+#[tokio::test]
+async fn what_an_order_ended_before_a_crash_is_counted_once() {
+    let (world, _folder) = world();
+    let core = world.broker("a");
+    for job in ["1", "2", "3"] {
+        lease_of(&core, job, PROD_SCOPE).await;
+    }
+    let given = core.order_kill(on_target(PROD), false, &signed()).await;
+    let order = given.unwrap();
+    drop(core);
+    let around: Arc<dyn Around> = Arc::new(NoSheets);
+    let died = broker_with(&world, "b", &around);
+    died.obey().await.unwrap_err();
+    drop(died);
+    let core = world.broker("c");
+    carried_out(&world, &core, order).await;
+    let told = core.order(order).await.unwrap();
+    assert_eq!((told.order.looked_at, told.order.ended), (3, 3));
+    assert_eq!((told.to_end, told.revoking, told.over), (0, 3, 0));
+    world.live(&core, SETTLE + seconds(2)).await;
+    assert_eq!(core.order(order).await.unwrap().over, 3);
+    world.live_out(&core).await;
 }

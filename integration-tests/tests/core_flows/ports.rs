@@ -11,17 +11,18 @@ use jitney_core::adapter::{Adapter, Elevate, Epoch, Hand, Page, Pass, Reach, Rev
 use jitney_core::audit::Frontier;
 use jitney_core::books::Recorded;
 use jitney_core::catalogue::{Resource, Wanted};
-use jitney_core::credential::Elevation;
+use jitney_core::credential::{Elevation, Shown};
 use jitney_core::evidence::Hold;
 use jitney_core::fault::Fault;
 use jitney_core::id::{CloudName, RequestId, TargetName};
-use jitney_core::lease::{Active, Elevating, Revoking};
+use jitney_core::lease::{Active, Elevating, Revoking, Terms};
 use jitney_core::ledger::{
     CannotRead, CommitError, LaneRows, LeaseFilter, Ledger, OnceUse, Row, RowId, Sheet,
     StoredEntry, Transaction,
 };
 use jitney_core::plan::{CannotPlan, LaneId, Order, Plan};
 use jitney_core::principal::OnceKey;
+use jitney_core::probe::{InForce, Probe, Probed};
 use jitney_core::time::Timestamp;
 use jitney_core::usecase::Core;
 use jitney_integration_tests::fake_cloud::FakeCloud;
@@ -166,10 +167,24 @@ impl Around for BadCommit {
 }
 
 /// A ledger that other brokers write too.
-pub struct Shared;
+#[derive(Default)]
+pub struct Shared {
+    calls: AtomicU64,
+}
+
+impl Shared {
+    /// How often it was asked or written.
+    pub fn calls(&self) -> u64 {
+        self.calls.load(Ordering::SeqCst)
+    }
+}
 
 #[async_trait]
 impl Around for Shared {
+    async fn before(&self) -> u64 {
+        self.calls.fetch_add(1, Ordering::SeqCst)
+    }
+
     fn is_shared(&self) -> bool {
         true
     }
@@ -278,6 +293,17 @@ impl Revoke for WrappedCloud {
         let answer = self.inner.sweep(after).await;
         self.around.after(call).await;
         answer
+    }
+}
+
+#[async_trait]
+impl Probe for WrappedCloud {
+    fn in_force(&self, plan: &Plan) -> InForce {
+        self.inner.in_force(plan)
+    }
+
+    async fn probe(&self, lease: &Terms, wanted: &Wanted, shown: &Shown) -> Probed {
+        self.inner.probe(lease, wanted, shown).await
     }
 }
 

@@ -7,8 +7,9 @@ use jitney_core::decision::Verdict;
 use jitney_core::id::LeaseId;
 use jitney_core::lease::End;
 use jitney_core::ledger::CommitError;
+use jitney_core::principal::OnceKey;
 use jitney_core::time::Timestamp;
-use jitney_core::usecase::{Ask, Core};
+use jitney_core::usecase::{Ask, Core, ShownProof};
 use jitney_integration_tests::fake_cloud::{MintMishap, SESSION_LIFE, SETTLE};
 use jitney_integration_tests::fixtures::{PROD, PROD_SCOPE, START, World, ask, proof};
 use std::sync::Arc;
@@ -258,4 +259,25 @@ async fn only_the_holder_renews_and_only_while_it_lives() {
     assert_eq!(refusal.code, "lease_ended");
     assert_eq!(world.cloud(PROD).mint_calls(), 1);
     world.live_out(&core).await;
+}
+
+#[tokio::test]
+async fn a_proof_that_was_used_at_one_broker_renews_nothing_at_another() {
+    let (world, _folder) = world();
+    let (one, other) = (world.broker("a"), world.broker("b"));
+    let (lease, _) = submit(&one, long_wish()).await.leases.remove(0);
+    let shown = |jti: &str| ShownProof {
+        once: OnceKey(format!("proof {jti}")),
+        remember_until: world.now().plus(seconds(65)),
+    };
+    let (by, first) = (proof("key"), shown("1"));
+    one.renew_once(lease, &by, &first).await.unwrap();
+    let before = format!("{:?}", world.lease(lease).await);
+    let refusal = other.renew_once(lease, &by, &first).await.unwrap_err();
+    assert_eq!(refusal.code, "proof_replayed");
+    assert_eq!(format!("{:?}", world.lease(lease).await), before);
+    assert_eq!(world.cloud(PROD).mint_calls(), 2);
+    other.renew_once(lease, &by, &shown("2")).await.unwrap();
+    one.release(lease, &by).await.unwrap();
+    world.live_out(&other).await;
 }

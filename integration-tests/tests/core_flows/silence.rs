@@ -1,5 +1,6 @@
 //! Jobs that go silent, jobs that are heard, and brokers that cannot hear.
 
+use jitney_core::audit::SigningKey;
 use jitney_core::lease::{End, Outcome};
 use jitney_integration_tests::fixtures::{PROD, SILENCE, proof};
 use std::sync::Arc;
@@ -109,7 +110,7 @@ async fn a_beat_does_not_bring_an_ended_lease_back() {
 #[tokio::test]
 async fn a_beat_is_heard_by_brokers_that_it_was_not_sent_to() {
     let (world, _folder) = world();
-    let around: Arc<dyn Around> = Arc::new(Shared);
+    let around: Arc<dyn Around> = Arc::new(Shared::default());
     let (one, other) = (
         broker_with(&world, "a", &around),
         broker_with(&world, "b", &around),
@@ -128,4 +129,56 @@ async fn a_beat_is_heard_by_brokers_that_it_was_not_sent_to() {
     assert!(world.cloud(PROD).would_allow(secret));
     world.live(&other, SILENCE + seconds(10)).await;
     assert!(!world.cloud(PROD).would_allow(secret));
+}
+
+#[tokio::test]
+async fn sharing_beats_asks_a_ledger_nothing_that_it_was_told() {
+    let (world, _folder) = world();
+    let shared = Arc::new(Shared::default());
+    let around: Arc<dyn Around> = shared.clone();
+    let core = broker_with(&world, "a", &around);
+    let grant = submit(&core, wish()).await;
+    let (lease, _) = grant.only();
+    // A third of the silence is not over yet, then it is: one look and one commit, and no more.
+    for (pause, calls) in [(14, 0), (1, 2), (14, 0), (1, 2)] {
+        world.clock.pass(seconds(pause));
+        core.beat(lease, &proof("key")).await.unwrap();
+        let before = shared.calls();
+        for _ in 0..5 {
+            core.share_beats().await.unwrap();
+        }
+        assert_eq!(shared.calls() - before, calls);
+    }
+    // What has ended is asked about once more, and forgotten.
+    world.clock.pass(seconds(15));
+    core.beat(lease, &proof("key")).await.unwrap();
+    let other = broker_with(&world, "b", &around);
+    other.release(lease, &proof("key")).await.unwrap();
+    let before = shared.calls();
+    for _ in 0..5 {
+        core.share_beats().await.unwrap();
+    }
+    assert_eq!(shared.calls() - before, 1);
+}
+
+#[tokio::test]
+async fn a_log_that_has_not_grown_is_sealed_once_and_what_is_stored_is_not_read() {
+    let (world, _folder) = world();
+    let shared = Arc::new(Shared::default());
+    let around: Arc<dyn Around> = shared.clone();
+    let core = broker_with(&world, "a", &around);
+    submit(&core, wish()).await;
+    let key = SigningKey::from_seed("jitney.test/log", &[7; 32]).unwrap();
+    let before = shared.calls();
+    core.seal_audit_log(&key).await.unwrap();
+    assert_eq!(
+        shared.calls() - before,
+        2,
+        "the tree is read, the note stored"
+    );
+    core.seal_audit_log(&key).await.unwrap();
+    assert_eq!(shared.calls() - before, 3, "the tree is read");
+    // The next process cannot know of it; what it stores is there already.
+    world.broker("b").seal_audit_log(&key).await.unwrap();
+    assert_eq!(world.ledger.checkpoints().await.unwrap().len(), 1);
 }

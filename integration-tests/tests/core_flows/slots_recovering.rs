@@ -1,9 +1,14 @@
 //! Slots whose ledger has forgotten them, whose lease was written off, or to which a stranger gave
 //! something back: none carries the next lease before nothing is left of the last.
 
+use jitney_core::adapter::Mark;
+use jitney_core::audit::{Entry, Event};
+use jitney_core::standing::Seen;
 use jitney_core::time::Timestamp;
-use jitney_core::usecase::{Ask, Core};
-use jitney_integration_tests::fake_cloud::{FLOOR, SLOT_LAG, SLOT_SETTLE, Style, TOKEN_LIFE};
+use jitney_core::usecase::{Ask, Core, Signed};
+use jitney_integration_tests::fake_cloud::{
+    FLOOR, MintMishap, SLOT_LAG, SLOT_SETTLE, Style, TOKEN_LIFE,
+};
 use jitney_integration_tests::fixtures::{PROD, PROD_SCOPE, World, ask, proof};
 use tempfile::TempDir;
 
@@ -86,6 +91,44 @@ async fn a_recovery_quarantines_every_slot_until_nothing_issued_can_live() {
     drop(ledger);
 }
 
+/// Nothing is left in the cloud that would tell, and a person does.
+#[tokio::test]
+async fn a_recovery_by_a_persons_word_quarantines_every_slot_too() {
+    let (world, folder) = world();
+    let copy = backup(folder.path());
+    let lost = world.broker("a");
+    let ended = submit(&lost, asks(&world, "1")).await.only().0;
+    lost.release(ended, &proof("1")).await.unwrap();
+    world.live(&lost, FLOOR + SLOT_SETTLE + seconds(60)).await;
+    drop(lost);
+    let (core, ledger) = restored(&world, &copy, "b");
+    assert_eq!(
+        core.recover(&signed()).await.unwrap_err().code,
+        "bad_request"
+    );
+    core.declare_restored(&signed()).await.unwrap();
+    assert_eq!(refused(&core, asks(&world, "2")).await.code, "halted");
+    // Said twice is said once.
+    core.declare_restored(&signed()).await.unwrap();
+    let planned = core.recover(&signed()).await.unwrap();
+    let here = planned
+        .lanes
+        .iter()
+        .filter(|lane| lane.target.to_string() == PROD);
+    assert_eq!(here.count(), 2, "{planned:?}");
+    let waited = until_granted(&world, &core).await;
+    assert!(waited >= TOKEN_LIFE, "a slot was free after {waited:?}");
+    let entries = ledger.entries(0, 10_000).await.unwrap();
+    let of = |bytes: &[u8]| Entry::decode(bytes).unwrap().event();
+    let halts = entries.iter().filter(|it| of(&it.bytes) == Event::Halted);
+    assert_eq!(halts.count(), 1);
+    let unsigned = Signed {
+        reason: String::new(),
+        ..signed()
+    };
+    assert!(core.declare_restored(&unsigned).await.is_err());
+}
+
 #[tokio::test]
 async fn a_slot_that_a_restored_ledger_thinks_free_is_given_to_nobody() {
     let (world, folder) = world();
@@ -99,6 +142,31 @@ async fn a_slot_that_a_restored_ledger_thinks_free_is_given_to_nobody() {
     let refusal = refused(&core, asks(&world, "2")).await;
     assert_eq!(refusal.cause, Some("fake_slot_in_use"));
     assert_eq!(world.cloud(PROD).sessions().len(), 1);
+}
+
+/// A running broker whose ledger was exchanged beneath it does not look back. What stops it is the
+/// first slot that says so.
+#[tokio::test]
+async fn an_elevation_that_finds_the_mark_of_a_later_ledger_stops_all_others() {
+    let (world, _folder) = world();
+    let core = world.broker("a");
+    submit(&core, asks(&world, "1")).await;
+    let known = core.books.mark_now().await.unwrap();
+    let later = Mark {
+        sequence: known.sequence + 1_000,
+        ..known
+    };
+    // One that this ledger has reached meanwhile is no sign of anything.
+    let halt = async |bears, job: &str| {
+        world.cloud(PROD).next_mint(MintMishap::LedgerBehind(bears));
+        let refusal = refused(&core, asks(&world, job)).await;
+        assert_eq!(refusal.cause, Some("fake_ledger_behind"));
+        core.books.standing().await.unwrap().says.halt
+    };
+    assert!(halt(known, "2").await.is_none());
+    let halt = halt(later, "3").await.unwrap();
+    assert_eq!(halt.seen, Seen::Mark(later));
+    assert_eq!(refused(&core, asks(&world, "4")).await.code, "halted");
 }
 
 /// A cloud that lets nothing be taken away for hours, and a person who has lost patience.

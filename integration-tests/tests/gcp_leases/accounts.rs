@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use jitney_core::adapter::{Adapter, Elevate as _, Revoke as _};
+use jitney_core::adapter::{Adapter, Elevate as _, Mark, Revoke as _};
 use jitney_core::evidence::{Evidence, Revocation};
 use jitney_core::fault::FaultKind;
 use jitney_gcp::{ACCESS_TOKEN, CREDENTIAL_KIND, PROJECT_ID, SERVICE_ACCOUNT};
@@ -43,6 +43,25 @@ async fn a_lease_is_a_token_of_an_account_that_says_for_whom() {
         expression.starts_with("request.time < timestamp("),
         "{expression}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn objects_are_deleted_beneath_a_path_and_nothing_else_is_done_to_them() {
+    let stage = GcpStage::new(LAGS).await;
+    let adapter = adapter(&stage);
+    let wanted = stage.wish("object-storage:delete@artifacts-prod/releases/", "deploy");
+    let taken = stage.scribe.take(&adapter, &[wanted]).await.unwrap();
+    stage.clock.set_on(Duration::from_secs(3));
+    let job = stage.job(&taken.credential);
+    assert!(!job.deletes(BUCKET, "other/seed").await.unwrap());
+    assert!(!job.deletes("reports-prod", "releases/seed").await.unwrap());
+    assert!(!job.reads(BUCKET, "releases/seed").await.unwrap());
+    assert!(!job.writes(BUCKET, "releases/seed").await.unwrap());
+    assert!(!job.lists(BUCKET, "releases/").await.unwrap());
+    assert!(job.deletes(BUCKET, "releases/seed").await.unwrap());
+    let lease = stage.scribe.ending(taken.lease).await.unwrap();
+    stage.scribe.end(&adapter, FIRST, lease).await.unwrap();
+    assert!(!job.deletes(BUCKET, "releases/seed").await.unwrap());
 }
 
 /// Nobody comes back: the binding ends by Google's own clock, even for a token that is minted
@@ -110,6 +129,27 @@ async fn an_account_of_another_installation_is_left_alone() {
             (&json!(true), &json!(described))
         );
     }
+}
+
+/// Core stops elevations on a fault of this kind (`core_flows/slots_recovering.rs`).
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_bears_a_later_mark_says_so_and_is_left_alone() {
+    let stage = GcpStage::new(LAGS).await;
+    let described = "jitney:acme rests 0000000000000000001 e1 m9.9 until 2020-01-01T00:00:00Z";
+    let path = format!("/v1/projects/{PROJECT}/serviceAccounts/{}", slot(1));
+    let body = json!({ "serviceAccount": { "description": described },
+                       "updateMask": "description" });
+    stage.admin(Method::PATCH, &path, &body).await.unwrap();
+    let fault = refused(&stage, &adapter(&stage), wish(&stage)).await;
+    let bears = Mark {
+        era: 9,
+        sequence: 9,
+    };
+    assert_eq!(
+        (fault.code, fault.kind),
+        ("gcp_ledger_behind", FaultKind::LedgerBehind { bears })
+    );
+    assert_eq!(calls(&stage, "EnableServiceAccount"), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -67,6 +67,12 @@ impl Job {
         self.may(Method::POST, &path, Some("new")).await
     }
 
+    pub async fn deletes(&self, bucket: &str, object: &str) -> Result<bool, String> {
+        let object = object.replace('/', "%2F");
+        let path = format!("/storage/v1/b/{bucket}/o/{object}");
+        self.may(Method::DELETE, &path, None).await
+    }
+
     /// Everything near `object-storage:read@artifacts-prod/releases/` and beyond it. Gives what
     /// went through.
     pub async fn strays(&self) -> Result<Vec<String>, String> {
@@ -88,8 +94,7 @@ impl Job {
             note("a listing", self.lists(bucket, prefix).await?);
         }
         note("a write", self.writes(BUCKET, "releases/new").await?);
-        let delete = format!("/storage/v1/b/{BUCKET}/o/releases%2Fseed");
-        note("a deletion", self.may(Method::DELETE, &delete, None).await?);
+        note("a deletion", self.deletes(BUCKET, "releases/seed").await?);
         let policy = format!("/storage/v1/b/{BUCKET}/iam");
         note("a policy", self.may(Method::GET, &policy, None).await?);
         let project = format!("/v3/projects/{PROJECT}:getIamPolicy");

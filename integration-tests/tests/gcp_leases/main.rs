@@ -10,9 +10,12 @@
 mod accounts;
 mod estate;
 mod examine;
+mod hands;
 mod job;
 mod laws;
+mod managed;
 mod pools;
 mod races;
+mod rehearsing;
 mod stage;
 mod steps;

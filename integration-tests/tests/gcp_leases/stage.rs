@@ -12,7 +12,7 @@ use jitney_core::handle::StampKey;
 use jitney_core::plan::LaneId;
 use jitney_core::principal::Job as CiJob;
 use jitney_core::time::Clock;
-use jitney_gcp::{GcpAdapter, GcpTarget, Identity};
+use jitney_gcp::{GcpAdapter, GcpTarget, Identities, Identity};
 use jitney_integration_tests::adapter_laws::{
     Meddling, Relay, Revealed, Scribe, SetClock, SlotStage, Stage, Stages, Trouble,
 };
@@ -22,7 +22,9 @@ use jitney_sandbox::{GcpOptions, GcpSandbox};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::estate::{self, BESIDE, BROKER, BUCKET, PROJECT, SLOTS, bucket_id, email, member};
+use crate::estate::{
+    self, BESIDE, BROKER, BUCKET, PROJECT, SLOTS, bucket_id, email, entitled, entitlement, member,
+};
 use crate::job::Job;
 
 pub const TARGET: &str = "acme-gcp";
@@ -38,8 +40,27 @@ pub const LAGS: Lags = Lags {
 };
 const SETTLE_SECONDS: u32 = 30;
 
+/// What carries the leases of a stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carried {
+    /// Accounts that are bound for each lease.
+    Bound,
+    /// Accounts that Privileged Access Manager gives to.
+    Entitled,
+}
+
+impl Carried {
+    pub const fn pool(self) -> &'static str {
+        match self {
+            Self::Bound => "deploy",
+            Self::Entitled => "managed",
+        }
+    }
+}
+
 /// A stage on Google Cloud.
 pub struct GcpStage {
+    carried: Carried,
     pub sandbox: Arc<GcpSandbox>,
     pub clock: Arc<SetClock>,
     pub relay: Relay,
@@ -63,17 +84,30 @@ pub fn ci_job() -> CiJob {
 }
 
 /// Our sandbox.
-pub struct Ours;
+pub struct Ours(pub Carried);
 
 #[async_trait]
 impl Stages for Ours {
     async fn stage(&self) -> Result<Box<dyn Stage>, String> {
-        Ok(Box::new(GcpStage::new(LAGS).await))
+        let lags = match self.0 {
+            Carried::Bound => LAGS,
+            // Here an elevation itself waits for these, by the clock on the wall.
+            Carried::Entitled => Lags {
+                grant_seconds: 0,
+                enable_seconds: 0,
+                ..LAGS
+            },
+        };
+        Ok(Box::new(GcpStage::carried(self.0, lags).await))
     }
 }
 
 impl GcpStage {
     pub async fn new(lags: Lags) -> Self {
+        Self::carried(Carried::Bound, lags).await
+    }
+
+    pub async fn carried(carried: Carried, lags: Lags) -> Self {
         let sandbox = GcpSandbox::start(GcpOptions {
             lags,
             limits: RateLimits::unlimited(),
@@ -89,6 +123,7 @@ impl GcpStage {
         let url = sandbox.url();
         let address: SocketAddr = url.strip_prefix("http://").unwrap().parse().unwrap();
         let mut stage = Self {
+            carried,
             relay: Relay::by_clock(address, clock.clone()).await.unwrap(),
             scribe: Scribe::new(ledger, stamp, clock.clone(), ci_job()).with_leases_of(3_000),
             sandbox,
@@ -111,11 +146,19 @@ impl GcpStage {
             "credentials": { "from": "token-file", "path": self.folder.path().join("token") },
             "settle_seconds": SETTLE_SECONDS,
             "write_interval_milliseconds": 0,
-            "pools": {
-                "deploy": { "accounts": slots },
-                "fast": { "accounts": [email("jitney-fast")], "standing": stands },
-                "shared": { "mode": "sa-binding", "accounts": [email("jitney-shared")] },
-                "bounded": { "mode": "cab", "accounts": [email("jitney-bounded")] },
+            "roles": { "object-deleter": format!("projects/{PROJECT}/roles/jitneyObjectDeleter") },
+            "pools": match self.carried {
+                Carried::Bound => json!({
+                    "deploy": { "accounts": slots },
+                    "fast": { "accounts": [email("jitney-fast")], "standing": stands },
+                    "shared": { "mode": "sa-binding", "accounts": [email("jitney-shared")] },
+                    "bounded": { "mode": "cab", "accounts": [email("jitney-bounded")] },
+                }),
+                Carried::Entitled => json!({ "managed": {
+                    "mode": "pam",
+                    "accounts": (1..=SLOTS).map(entitled).collect::<Vec<String>>(),
+                    "entitlements": [entitlement("release-readers"), entitlement("report-readers")],
+                } }),
             },
         });
         for (key, value) in more.as_object().unwrap() {
@@ -126,32 +169,44 @@ impl GcpStage {
 
     pub fn adapter_at(&self, endpoint: &str, more: &Value) -> GcpAdapter {
         let target = self.target(endpoint, more);
-        let identity = Identity::of(&target).unwrap();
-        self.made(target, identity, self.clock.clone())
+        let identities = Identities::of(&target).unwrap();
+        self.made(target, identities, self.clock.clone())
     }
 
     /// An adapter with another clock.
     pub fn adapter_by(&self, clock: Arc<dyn Clock>) -> GcpAdapter {
         let target = self.target(&self.relay.url(), &json!({}));
-        let identity = Identity::of(&target).unwrap();
-        self.made(target, identity, clock)
+        let identities = Identities::of(&target).unwrap();
+        self.made(target, identities, clock)
     }
 
     /// An adapter that calls as somebody else.
     pub fn adapter_as(&self, who: &str) -> GcpAdapter {
         let target = self.target(&self.relay.url(), &json!({}));
         let identity = Identity::token(self.sandbox.token_for(who).unwrap());
-        self.made(target, identity, self.clock.clone())
+        self.made(target, identity.into(), self.clock.clone())
     }
 
-    fn made(&self, target: GcpTarget, identity: Identity, clock: Arc<dyn Clock>) -> GcpAdapter {
+    /// An adapter that gives as somebody and takes back as somebody else.
+    pub fn adapter_of_two(&self, granter: &str, revoker: &str) -> GcpAdapter {
+        let target = self.target(&self.relay.url(), &json!({}));
+        let who = |who| Identity::token(self.sandbox.token_for(who).unwrap());
+        let identities = Identities {
+            granter: who(granter),
+            revoker: Some(who(revoker)),
+        };
+        self.made(target, identities, self.clock.clone())
+    }
+
+    fn made(&self, target: GcpTarget, identities: Identities, clock: Arc<dyn Clock>) -> GcpAdapter {
+        let pool = self.carried.pool();
         let resources = [
-            resource(BUCKET, "deploy"),
-            resource(BESIDE, "deploy"),
-            own_role(),
+            resource(BUCKET, pool),
+            resource(BESIDE, pool),
+            own_role(pool),
         ];
         let (name, installation) = (TARGET.parse().unwrap(), INSTALLATION.parse().unwrap());
-        GcpAdapter::new(name, target, installation, identity, clock, &resources).unwrap()
+        GcpAdapter::new(name, target, installation, identities, clock, &resources).unwrap()
     }
 
     /// A wish, carried by a pool.
@@ -159,7 +214,7 @@ impl GcpStage {
         let resources = [
             ("artifacts-prod", resource(BUCKET, pool)),
             ("reports-prod", resource(BESIDE, pool)),
-            ("deployer", own_role()),
+            ("deployer", own_role(pool)),
         ];
         let inventory = resources.map(|(name, it)| (name.parse().unwrap(), it));
         let inventory = Inventory::new(inventory.into());
@@ -235,7 +290,56 @@ impl GcpStage {
     async fn foreign(&self) -> Result<Vec<Value>, String> {
         let mut foreign = self.bindings(BUCKET).await?.1;
         foreign.extend(self.bindings(BESIDE).await?.1);
+        let path = format!("/v3/projects/{PROJECT}:getIamPolicy");
+        let asked = json!({ "options": { "requestedPolicyVersion": 3 } });
+        let project = self.admin(Method::POST, &path, &asked).await?;
+        let bindings = project["bindings"].as_array().cloned();
+        let by_itself = |it: &Value| it["condition"]["title"] != "Created by: PAM";
+        foreign.extend(bindings.into_iter().flatten().filter(by_itself));
         Ok(foreign)
+    }
+
+    /// Every grant that an account ever asked for, oldest first.
+    pub async fn grants_of(&self, email: &str) -> Result<Vec<Value>, String> {
+        let mut found = Vec::new();
+        for id in [
+            "release-readers",
+            "report-readers",
+            "deployers",
+            "log-readers",
+        ] {
+            let path = format!("/v1/{}/grants?pageSize=500", entitlement(id));
+            let listed = self.admin(Method::GET, &path, &Value::Null).await?;
+            let grants = listed["grants"].as_array().cloned().unwrap_or_default();
+            found.extend(grants.into_iter().filter(|it| it["requester"] == email));
+        }
+        Ok(found)
+    }
+
+    /// Asks for a grant in an account's name.
+    pub async fn ask_as(&self, token: &str, id: &str, why: &str) -> Result<Value, String> {
+        let body = json!({ "requestedDuration": "3600s",
+                           "justification": { "unstructuredJustification": why } });
+        let url = format!("{}/v1/{}/grants", self.sandbox.url(), entitlement(id));
+        let asked = self.http.post(url).bearer_auth(token).json(&body).send();
+        let answer = asked.await.map_err(|error| error.to_string())?;
+        let is_given = answer.status().is_success();
+        let text = answer.text().await.map_err(|error| error.to_string())?;
+        match is_given {
+            true => serde_json::from_str(&text).map_err(|error| error.to_string()),
+            false => Err(text),
+        }
+    }
+
+    /// A stranger enables an account and asks in its name, for the lease that it carried.
+    async fn give_back(&self, email: &str, handle: &str) -> Result<(), String> {
+        self.enable(email).await?;
+        self.clock.set_on(Duration::from_secs(2));
+        let token = self.sandbox.token_for(email).ok_or("no such account")?;
+        let why = format!("jitney:{INSTALLATION}:{handle}");
+        // While the last grant is still being taken back, there is none to be had.
+        let _ = self.ask_as(&token, "release-readers", &why).await;
+        Ok(())
     }
 }
 
@@ -263,10 +367,10 @@ fn resource(bucket: &str, pool: &str) -> Resource {
     }
 }
 
-fn own_role() -> Resource {
+fn own_role(pool: &str) -> Resource {
     Resource {
         native_id: format!("//iam.googleapis.com/projects/{PROJECT}/roles/deployer"),
-        ..resource(BUCKET, "deploy")
+        ..resource(BUCKET, pool)
     }
 }
 
@@ -293,7 +397,8 @@ impl Stage for GcpStage {
     }
 
     fn wanted(&self) -> Wanted {
-        self.wish("object-storage:read@artifacts-prod/releases/", "deploy")
+        let pool = self.carried.pool();
+        self.wish("object-storage:read@artifacts-prod/releases/", pool)
     }
 
     async fn works(&self, credential: &Revealed) -> Result<bool, String> {
@@ -312,7 +417,11 @@ impl Stage for GcpStage {
                                      "errors": [{ "reason": name }] } })
             .to_string(),
         };
-        let gives = format!("PUT /storage/v1/b/{BUCKET}/iam");
+        // The first call that gives.
+        let gives = match self.carried {
+            Carried::Bound => format!("PUT /storage/v1/b/{BUCKET}/iam"),
+            Carried::Entitled => ":enable".to_owned(),
+        };
         match trouble {
             Trouble::AnswerLost => self.relay.meddle(&gives, Meddling::LoseAnswer),
             Trouble::Busy => {
@@ -332,8 +441,12 @@ impl Stage for GcpStage {
 
     async fn grants_made(&self) -> Option<usize> {
         let journal = self.sandbox.journal();
+        let (service, action) = match self.carried {
+            Carried::Bound => ("storage", "SetIamPolicy"),
+            Carried::Entitled => ("iam", "EnableServiceAccount"),
+        };
         let given = journal.iter().filter(|entry| {
-            entry.service == "storage" && entry.action == "SetIamPolicy" && entry.outcome == "ok"
+            entry.service == service && entry.action == action && entry.outcome == "ok"
         });
         Some(given.count())
     }
@@ -346,6 +459,9 @@ impl Stage for GcpStage {
             .split(' ')
             .nth(2)
             .ok_or("the account says nothing")?;
+        if self.carried == Carried::Entitled {
+            return self.give_back(email, handle).await;
+        }
         let given_back = json!({
             "role": "roles/storage.objectViewer",
             "members": [member(email)],
@@ -366,6 +482,14 @@ impl Stage for GcpStage {
                 .filter(|it| it["members"][0] == member(email).as_str());
             left.extend(its.map(|it| it["condition"]["title"].to_string()));
         }
+        let gives = |it: &Value| matches!(it["state"].as_str(), Some("ACTIVATING" | "ACTIVE"));
+        let grants = self.grants_of(email).await?;
+        left.extend(
+            grants
+                .iter()
+                .filter(|it| gives(it))
+                .map(|it| it["name"].to_string()),
+        );
         if self.account(email).await?["disabled"] != true {
             left.push(format!("{email} is enabled"));
         }
@@ -384,7 +508,8 @@ impl Stage for GcpStage {
 #[async_trait]
 impl SlotStage for GcpStage {
     fn wanted_beside(&self) -> Wanted {
-        self.wish("object-storage:read@reports-prod/releases/", "deploy")
+        let pool = self.carried.pool();
+        self.wish("object-storage:read@reports-prod/releases/", pool)
     }
 
     async fn works_beside(&self, credential: &Revealed) -> Result<bool, String> {

@@ -39,9 +39,10 @@ impl Clock for Stopped {
 #[derive(Debug)]
 struct Unused;
 
+#[async_trait::async_trait]
 impl SignAssertion for Unused {
-    fn sign(&self, _: &str, _: Duration) -> Result<Assertion, CannotSign> {
-        Err(CannotSign("nothing is called".to_owned()))
+    async fn sign(&self, _: &str, _: &str, _: Duration) -> Result<Assertion, CannotSign> {
+        Err(CannotSign::Refused("nothing is called".to_owned()))
     }
 }
 
@@ -92,6 +93,7 @@ fn gcp() -> Column {
     let config: GcpTarget = serde_json::from_value(json!({
         "project": "acme-prod",
         "pools": { "deploy": { "accounts": ["jitney-001@acme-prod.iam.gserviceaccount.com"] } },
+        "roles": { "object-deleter": "projects/acme-prod/roles/jitneyObjectDeleter" },
     }))
     .unwrap();
     let (target, installation) = (TARGET.parse().unwrap(), "acme".parse().unwrap());

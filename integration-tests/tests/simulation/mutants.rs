@@ -13,13 +13,14 @@ use jitney_core::adapter::{Adapter, Elevate, Epoch, Hand, Page, Pass, Reach, Rev
 use jitney_core::audit::Event;
 use jitney_core::books::Recorded;
 use jitney_core::catalogue::{Resource, Wanted};
-use jitney_core::credential::Elevation;
+use jitney_core::credential::{Elevation, Shown};
 use jitney_core::evidence::{Evidence, Hold, Revocation};
 use jitney_core::fault::Fault;
 use jitney_core::id::CloudName;
-use jitney_core::lease::{Active, Elevating, Revoking};
+use jitney_core::lease::{Active, Elevating, Revoking, Terms};
 use jitney_core::ledger::{Ledger, Row, RowId, Transaction};
 use jitney_core::plan::{CannotPlan, LaneId, Order, Plan};
+use jitney_core::probe::{InForce, Probe, Probed};
 use jitney_integration_tests::simulation::cloud::SKEW;
 use jitney_integration_tests::simulation::mutant::Mutant;
 use jitney_integration_tests::simulation::process::Process;
@@ -339,5 +340,16 @@ impl Revoke for BentAdapter {
 
     async fn sweep(&self, after: Option<String>) -> Result<Page, Fault> {
         self.real.sweep(after).await
+    }
+}
+
+#[async_trait]
+impl Probe for BentAdapter {
+    fn in_force(&self, plan: &Plan) -> InForce {
+        self.real.in_force(plan)
+    }
+
+    async fn probe(&self, lease: &Terms, wanted: &Wanted, shown: &Shown) -> Probed {
+        self.real.probe(lease, wanted, shown).await
     }
 }

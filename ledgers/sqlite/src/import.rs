@@ -22,6 +22,11 @@ const NOT_EMPTY: &str = "
         OR EXISTS (SELECT 1 FROM sheets) OR EXISTS (SELECT 1 FROM entries)
         OR EXISTS (SELECT 1 FROM checkpoints)";
 
+/// What is new in a file needs no copy anywhere until it is committed: with a rollback journal it is
+/// written once, to where it belongs, and not first to a write-ahead log that grows as large as the
+/// whole ledger. Whoever opens the ledger next has it write ahead again.
+const WITHOUT_LOG: &str = "PRAGMA journal_mode = DELETE";
+
 type Filled = Result<(), rusqlite::Error>;
 
 /// An empty ledger that is being filled. Dropped before it is finished, it stays empty.
@@ -41,7 +46,8 @@ impl SqliteImport {
         let failed = |error: rusqlite::Error| CannotOpen::failed(path, &error);
         let connection = &opened.connection;
         connection
-            .execute_batch("BEGIN IMMEDIATE")
+            .execute_batch(WITHOUT_LOG)
+            .and_then(|()| connection.execute_batch("BEGIN IMMEDIATE"))
             .map_err(failed)?;
         let not_empty = connection.query_row(NOT_EMPTY, [], |row| row.get(0));
         if not_empty.map_err(failed)? {

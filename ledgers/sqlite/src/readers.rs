@@ -14,7 +14,7 @@ use crate::failure;
 /// How many questions may wait for each thread.
 const QUEUE_LENGTH_PER_READER: usize = 64;
 
-type Question = Box<dyn FnOnce(&mut Connection) + Send>;
+type Question = Box<dyn FnOnce(&Connection) + Send>;
 
 /// The way to the reading threads.
 pub(crate) struct Readers {
@@ -59,17 +59,22 @@ impl Readers {
     }
 }
 
+/// Both ends of the snapshot are prepared once and not for each question.
 fn in_one_snapshot<T>(
-    connection: &mut Connection,
+    connection: &Connection,
     ask: impl FnOnce(&Connection) -> Result<T, rusqlite::Error>,
 ) -> Result<T, rusqlite::Error> {
-    let snapshot = connection.transaction()?;
-    let found = ask(&snapshot)?;
-    snapshot.commit()?;
-    Ok(found)
+    let execute = |sql| connection.prepare_cached(sql)?.execute([]).map(drop);
+    execute("BEGIN")?;
+    let found = ask(connection);
+    // After some errors SQLite has let it go by itself.
+    if !connection.is_autocommit() {
+        execute("COMMIT")?;
+    }
+    found
 }
 
-fn serve(mut connection: Connection, waiting: &Mutex<mpsc::Receiver<Question>>) {
+fn serve(connection: Connection, waiting: &Mutex<mpsc::Receiver<Question>>) {
     loop {
         // One idle thread waits for the next question, the others wait for it to have one.
         let question = waiting
@@ -77,7 +82,7 @@ fn serve(mut connection: Connection, waiting: &Mutex<mpsc::Receiver<Question>>) 
             .unwrap_or_else(PoisonError::into_inner)
             .blocking_recv();
         match question {
-            Some(question) => question(&mut connection),
+            Some(question) => question(&connection),
             None => return,
         }
     }

@@ -1,13 +1,9 @@
 //! Names the cloud gives: unique ids, access keys, secrets, tokens, request ids.
-//!
-//! All come from one keyed stream, so that a seeded sandbox gives the same names in the same order. Nothing here
-//! guards anything but the sandbox itself.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+
+use crate::draws::Draws;
 
 const BASE32: [char; 32] = [
     'A', 'B', 'C', 'D', 'E', 'F', 'G', 'H', 'I', 'J', 'K', 'L', 'M', 'N', 'O', 'P', 'Q', 'R', 'S',
@@ -15,26 +11,12 @@ const BASE32: [char; 32] = [
 ];
 
 /// The stream of names.
-pub(crate) struct Identifiers {
-    key: hmac::Key,
-    drawn: AtomicU64,
-}
+pub(crate) struct Identifiers(Draws);
 
 impl Identifiers {
     /// With a seed the names repeat from run to run; without one they do not.
     pub(crate) fn new(seed: Option<u64>) -> Identifiers {
-        let key = match seed {
-            Some(seed) => seed.to_be_bytes().to_vec(),
-            None => [
-                *uuid::Uuid::new_v4().as_bytes(),
-                *uuid::Uuid::new_v4().as_bytes(),
-            ]
-            .concat(),
-        };
-        Identifiers {
-            key: hmac::Key::new(hmac::HMAC_SHA256, &key),
-            drawn: AtomicU64::new(0),
-        }
+        Identifiers(Draws::new(seed))
     }
 
     /// A unique id: `AROA` (role), `AIDA` (user), `ANPA` (policy), then 17 characters.
@@ -59,7 +41,7 @@ impl Identifiers {
 
     /// A request id, shaped like a UUID.
     pub(crate) fn request_id(&self) -> String {
-        let bytes = self.draw();
+        let bytes = self.0.draw();
         let first: [u8; 16] = bytes.first_chunk().copied().unwrap_or_default();
         uuid::Builder::from_random_bytes(first)
             .into_uuid()
@@ -77,17 +59,10 @@ impl Identifiers {
     fn bytes(&self, count: usize) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(count);
         while bytes.len() < count {
-            bytes.extend_from_slice(&self.draw());
+            bytes.extend_from_slice(&self.0.draw());
         }
         bytes.truncate(count);
         bytes
-    }
-
-    fn draw(&self) -> Vec<u8> {
-        let number = self.drawn.fetch_add(1, Ordering::SeqCst);
-        hmac::sign(&self.key, &number.to_be_bytes())
-            .as_ref()
-            .to_vec()
     }
 }
 

@@ -1,12 +1,9 @@
 //! Rates: a token bucket per account and region for STS, per account for IAM's writes.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
-
 use serde::{Deserialize, Serialize};
 
 use super::errors::AwsError;
+use crate::quota::{Quota, Rate};
 
 /// How many calls a second the services take; 0 lifts a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,73 +38,32 @@ impl RateLimits {
     }
 }
 
-#[derive(Debug)]
-pub(crate) struct Rates {
-    limits: Mutex<RateLimits>,
-    buckets: Mutex<HashMap<String, Bucket>>,
-}
-
-#[derive(Debug)]
-struct Bucket {
-    tokens: f64,
-    filled: Instant,
-}
+/// One bucket for each of these names.
+pub(crate) type Rates = Quota<RateLimits, String>;
 
 impl Rates {
-    pub(crate) fn new(limits: RateLimits) -> Rates {
-        Rates {
-            limits: Mutex::new(limits),
-            buckets: Mutex::default(),
-        }
-    }
-
-    pub(crate) fn limits(&self) -> RateLimits {
-        *self.limits.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn set_limits(&self, limits: RateLimits) {
-        *self.limits.lock().unwrap_or_else(PoisonError::into_inner) = limits;
-        self.buckets
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
-    }
-
     /// One call to STS.
     pub(crate) fn take_sts(&self, account: &str, region: &str) -> Result<(), AwsError> {
         let rate = self.limits().sts_per_second;
-        self.take(format!("sts/{account}/{region}"), rate, rate)
+        self.pay(format!("sts/{account}/{region}"), rate, rate)
     }
 
     /// One write to IAM.
     pub(crate) fn take_iam_write(&self, account: &str) -> Result<(), AwsError> {
         let limits = self.limits();
-        self.take(
+        self.pay(
             format!("iam/{account}"),
             limits.iam_writes_per_second,
             limits.iam_writes_burst,
         )
     }
 
-    fn take(&self, bucket: String, rate: u32, burst: u32) -> Result<(), AwsError> {
-        if rate == 0 {
-            return Ok(());
+    fn pay(&self, bucket: String, rate: u32, burst: u32) -> Result<(), AwsError> {
+        let per_second = f64::from(rate);
+        match self.take(bucket, Rate { per_second, burst }) {
+            Some(_) => Ok(()),
+            None => Err(throttled()),
         }
-        let now = Instant::now();
-        let most = f64::from(burst.max(1));
-        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        let bucket = buckets.entry(bucket).or_insert(Bucket {
-            tokens: most,
-            filled: now,
-        });
-        let gained = now.duration_since(bucket.filled).as_secs_f64() * f64::from(rate);
-        bucket.tokens = (bucket.tokens + gained).min(most);
-        bucket.filled = now;
-        if bucket.tokens < 1.0 {
-            return Err(throttled());
-        }
-        bucket.tokens -= 1.0;
-        Ok(())
     }
 }
 

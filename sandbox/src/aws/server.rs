@@ -16,7 +16,6 @@ use crate::visit::{Ordered, Visit, suffer};
 use super::authenticate::refused_signature;
 use super::authority::Standing;
 use super::cloud::Cloud;
-use super::control;
 use super::credentials::Principal;
 use super::errors::AwsError;
 use super::limits::throttled;
@@ -24,6 +23,7 @@ use super::query_protocol::Params;
 use super::sigv4::{self, ClaimedSignature};
 use super::{iam, s3, sts};
 use crate::call::{Answer, Call};
+use crate::controls;
 
 /// The most a request's body may have: an upload part of the usual clients is 8 MiB.
 pub(crate) const BODY_BYTES_MAX: usize = 128 * 1024 * 1024;
@@ -133,7 +133,7 @@ pub(crate) async fn handle(
         body,
         peer: wire.peer.ip(),
     };
-    if let Some(answer) = control::answer(&cloud, &call) {
+    if let Some(answer) = controls::answer(&*cloud, &call) {
         return written(&cloud, answer);
     }
     let visit = Arrived::new(&cloud, call, arrived);

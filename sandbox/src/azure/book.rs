@@ -60,6 +60,8 @@ pub(crate) struct Grant {
     pub(crate) tuple: Tuple,
     pub(crate) principal_type: PrincipalType,
     pub(crate) description: Option<String>,
+    /// Of whom it is, as whoever made it says. It decides nothing.
+    pub(crate) delegated_identity: Option<String>,
     pub(crate) condition: Option<Condition>,
     pub(crate) origin: Origin,
     /// When the assignment was first made, and by whom; nobody made the estate's.
@@ -250,6 +252,7 @@ mod tests {
             },
             principal_type: PrincipalType::ServicePrincipal,
             description: None,
+            delegated_identity: None,
             condition: None,
             origin: Origin::Rbac,
             created: at(100),

@@ -15,6 +15,7 @@ use super::identifiers::Identifiers;
 use super::limits::{RateLimits, Rates};
 use super::settings::Settings;
 use super::tenant::{EstateError, Tenant};
+use super::vault::VaultKeys;
 use super::world::World;
 
 /// Everything behind the port.
@@ -27,6 +28,7 @@ pub(crate) struct Cloud {
     pub(crate) identifiers: Identifiers,
     pub(crate) rates: Rates,
     pub(crate) issuer_keys: IssuerKeys,
+    pub(crate) vault_keys: VaultKeys,
     settings: Mutex<Settings>,
     world: Shared<World>,
 }
@@ -37,6 +39,7 @@ impl Cloud {
         seed: Option<u64>,
         settings: Settings,
         limits: RateLimits,
+        vault_keys: VaultKeys,
     ) -> Result<Cloud, EstateError> {
         let tenant = Tenant::found(&estate)?;
         let identifiers = Identifiers::new(seed);
@@ -51,6 +54,7 @@ impl Cloud {
             identifiers,
             rates: Rates::new(limits),
             issuer_keys: IssuerKeys::default(),
+            vault_keys,
             settings: Mutex::new(settings),
             world: Shared::new(world),
         })
@@ -107,6 +111,15 @@ impl Cloud {
         let mut world = self.world();
         let app = world.apps.iter_mut().find(|app| app.client_id == client_id);
         change(app.ok_or_else(|| format!("there is no app `{client_id}`"))?)
+    }
+
+    /// Switches a version of a key off or on.
+    pub(crate) fn set_key(&self, name: &str, version: &str, enabled: bool) -> Result<(), String> {
+        let mut world = self.world();
+        let found = world.keys.version_mut(name, version);
+        let found = found.ok_or_else(|| format!("there is no key `{name}/{version}`"))?;
+        found.enabled = enabled;
+        Ok(())
     }
 
     /// Back to the estate, with an empty journal and no offsets.

@@ -18,14 +18,14 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 use uuid::Uuid;
 
 use super::roles::RoleDefinition;
+
+use crate::estate_file::{self, EstateFileError};
 
 /// The audience that assertions are made for.
 pub const EXCHANGE_AUDIENCE: &str = "api://AzureADTokenExchange";
@@ -34,33 +34,15 @@ pub const ROLE_ASSIGNMENTS_MAX: usize = 4_000;
 /// Federated credentials an app may have.
 pub const FEDERATED_CREDENTIALS_MAX: usize = 20;
 
-/// Why an estate file was not read.
-#[derive(Debug, Error)]
-pub enum EstateFileError {
-    /// The file cannot be read.
-    #[error("cannot read the estate file `{path}`: {source}")]
-    Unreadable {
-        /// Which file.
-        path: String,
-        /// Why not.
-        source: io::Error,
-    },
-    /// The file is not an estate.
-    #[error("the estate file `{path}` is not an estate: {reason}")]
-    NotAnEstate {
-        /// Which file.
-        path: String,
-        /// Where it goes wrong.
-        reason: String,
-    },
-}
-
 /// The whole estate: one tenant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Estate {
     /// The tenant's id.
     pub tenant_id: Uuid,
+    /// Which of Azure's clouds it is in.
+    #[serde(default)]
+    pub environment: Environment,
     /// Its subscriptions.
     #[serde(default)]
     pub subscriptions: Vec<Subscription>,
@@ -99,6 +81,7 @@ impl Estate {
     pub fn new(tenant_id: Uuid) -> Estate {
         Estate {
             tenant_id,
+            environment: Environment::default(),
             subscriptions: Vec::new(),
             apps: Vec::new(),
             people: Vec::new(),
@@ -114,23 +97,14 @@ impl Estate {
     /// # Errors
     /// The file cannot be read, or what is in it is not an estate.
     pub fn read(path: &Path) -> Result<Estate, EstateFileError> {
-        let place = || path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|source| EstateFileError::Unreadable {
-            path: place(),
-            source,
-        })?;
-        let is_json = path
-            .extension()
-            .is_some_and(|extension| extension == "json");
-        let estate = if is_json {
-            serde_json::from_str(&text).map_err(|error| error.to_string())
-        } else {
-            toml::from_str(&text).map_err(|error| error.to_string())
-        };
-        estate.map_err(|reason| EstateFileError::NotAnEstate {
-            path: place(),
-            reason,
-        })
+        estate_file::read(path)
+    }
+
+    /// It is in this cloud.
+    #[must_use]
+    pub fn environment(mut self, environment: Environment) -> Estate {
+        self.environment = environment;
+        self
     }
 
     /// One more subscription.
@@ -198,6 +172,57 @@ impl Estate {
     }
 }
 
+/// One of Azure's clouds: each takes tokens that the others do not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Environment {
+    /// The public one.
+    #[default]
+    Public,
+    /// That of the government of the United States.
+    UsGovernment,
+    /// That in China.
+    China,
+}
+
+impl Environment {
+    /// What Resource Manager takes tokens for.
+    pub(crate) fn management(self) -> &'static [&'static str] {
+        match self {
+            Environment::Public => &[
+                "https://management.azure.com",
+                "https://management.core.windows.net",
+            ],
+            Environment::UsGovernment => &[
+                "https://management.usgovcloudapi.net",
+                "https://management.core.usgovcloudapi.net",
+            ],
+            Environment::China => &[
+                "https://management.chinacloudapi.cn",
+                "https://management.core.chinacloudapi.cn",
+            ],
+        }
+    }
+
+    /// What Key Vault takes tokens for.
+    pub(crate) fn vault(self) -> &'static str {
+        match self {
+            Environment::Public => "https://vault.azure.net",
+            Environment::UsGovernment => "https://vault.usgovcloudapi.net",
+            Environment::China => "https://vault.azure.cn",
+        }
+    }
+
+    /// What follows the name of a storage account.
+    pub(crate) fn blobs(self) -> &'static str {
+        match self {
+            Environment::Public => ".blob.core.windows.net",
+            Environment::UsGovernment => ".blob.core.usgovcloudapi.net",
+            Environment::China => ".blob.core.chinacloudapi.cn",
+        }
+    }
+}
+
 /// One subscription.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -249,6 +274,9 @@ pub struct ResourceGroup {
     /// Storage accounts in it.
     #[serde(default)]
     pub accounts: Vec<StorageAccount>,
+    /// Key vaults in it.
+    #[serde(default)]
+    pub vaults: Vec<KeyVault>,
     /// Other resources, as `Microsoft.KeyVault/vaults/prod`.
     #[serde(default)]
     pub resources: Vec<String>,
@@ -260,6 +288,7 @@ impl ResourceGroup {
         ResourceGroup {
             name: name.to_owned(),
             accounts: Vec::new(),
+            vaults: Vec::new(),
             resources: Vec::new(),
         }
     }
@@ -268,6 +297,13 @@ impl ResourceGroup {
     #[must_use]
     pub fn account(mut self, account: StorageAccount) -> ResourceGroup {
         self.accounts.push(account);
+        self
+    }
+
+    /// One more key vault.
+    #[must_use]
+    pub fn vault(mut self, vault: KeyVault) -> ResourceGroup {
+        self.vaults.push(vault);
         self
     }
 
@@ -312,6 +348,75 @@ impl StorageAccount {
         let blobs = self.containers.entry(container.to_owned()).or_default();
         blobs.insert(path.to_owned(), text.to_owned());
         self
+    }
+}
+
+/// One key vault. All vaults of an estate answer at `/keys/KEY/VERSION`, so a key's name is unique in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyVault {
+    /// Unique in the estate.
+    pub name: String,
+    /// Versions of RSA keys of 2048 bits, by the key's name, the oldest first.
+    #[serde(default)]
+    pub keys: BTreeMap<String, Vec<KeyVersion>>,
+}
+
+impl KeyVault {
+    /// An empty vault.
+    pub fn new(name: &str) -> KeyVault {
+        KeyVault {
+            name: name.to_owned(),
+            keys: BTreeMap::new(),
+        }
+    }
+
+    /// One more version of a key.
+    #[must_use]
+    pub fn key(mut self, name: &str, version: KeyVersion) -> KeyVault {
+        self.keys.entry(name.to_owned()).or_default().push(version);
+        self
+    }
+}
+
+/// One version of a key. It is made when the cloud starts and does not leave it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyVersion {
+    /// 32 hexadecimal digits.
+    pub version: String,
+    /// Whether it does anything.
+    #[serde(default = "enabled")]
+    pub enabled: bool,
+    /// From when, in seconds since 1970.
+    #[serde(default)]
+    pub not_before: Option<i64>,
+    /// Until when, in seconds since 1970.
+    #[serde(default)]
+    pub expires: Option<i64>,
+    /// What may be done with it.
+    #[serde(default = "key_operations")]
+    pub operations: Vec<String>,
+}
+
+fn enabled() -> bool {
+    true
+}
+
+fn key_operations() -> Vec<String> {
+    ["sign", "verify"].map(str::to_owned).to_vec()
+}
+
+impl KeyVersion {
+    /// A version that signs from now on.
+    pub fn new(version: &str) -> KeyVersion {
+        KeyVersion {
+            version: version.to_owned(),
+            enabled: true,
+            not_before: None,
+            expires: None,
+            operations: key_operations(),
+        }
     }
 }
 

@@ -1,48 +1,35 @@
-//! Names and numbers the cloud makes up, from one keyed stream: a seeded sandbox makes the same ones in the same
-//! order. Nothing here guards anything but the sandbox itself.
+//! Names and numbers the cloud makes up.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use aws_lc_rs::hmac;
 use uuid::Uuid;
+
+use crate::draws::Draws;
 
 /// How long an access token lives: between these, at random, as Entra has it.
 const TOKEN_SECONDS_MIN: u64 = 3_600;
 const TOKEN_SECONDS_MAX: u64 = 5_400;
 
-pub(crate) struct Identifiers {
-    key: hmac::Key,
-    drawn: AtomicU64,
-}
+pub(crate) struct Identifiers(Draws);
 
 impl Identifiers {
+    /// With a seed they repeat from run to run; without one they do not.
     pub(crate) fn new(seed: Option<u64>) -> Identifiers {
-        let key = match seed {
-            Some(seed) => seed.to_be_bytes().to_vec(),
-            None => Uuid::new_v4().as_bytes().to_vec(),
-        };
-        Identifiers {
-            key: hmac::Key::new(hmac::HMAC_SHA256, &key),
-            drawn: AtomicU64::new(0),
-        }
+        Identifiers(Draws::new(seed))
     }
 
     /// A fresh GUID.
     pub(crate) fn guid(&self) -> Uuid {
-        uuid::Builder::from_random_bytes(self.draw()).into_uuid()
+        uuid::Builder::from_random_bytes(self.half()).into_uuid()
+    }
+
+    fn half(&self) -> [u8; 16] {
+        self.0.draw().first_chunk().copied().unwrap_or_default()
     }
 
     /// How long the next access token lives.
     pub(crate) fn token_seconds(&self) -> u64 {
-        let [first, second, ..] = self.draw();
+        let [first, second, ..] = self.0.draw();
         let spread = u64::from(u16::from_be_bytes([first, second]));
         TOKEN_SECONDS_MIN + spread % (TOKEN_SECONDS_MAX - TOKEN_SECONDS_MIN + 1)
-    }
-
-    fn draw(&self) -> [u8; 16] {
-        let number = self.drawn.fetch_add(1, Ordering::SeqCst);
-        let tag = hmac::sign(&self.key, &number.to_be_bytes());
-        tag.as_ref().first_chunk().copied().unwrap_or_default()
     }
 }
 

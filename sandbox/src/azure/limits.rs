@@ -1,13 +1,10 @@
 //! Rates of Resource Manager: a token bucket per subscription, principal and kind of operation.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
-
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::errors::ArmError;
+use crate::quota::{Quota, Rate};
 
 /// How many calls Resource Manager takes; a rate of 0 lifts its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,40 +64,12 @@ impl Kind {
 
 type Key = (Option<Uuid>, Uuid, Kind);
 
-#[derive(Debug)]
-pub(crate) struct Rates {
-    limits: Mutex<RateLimits>,
-    buckets: Mutex<HashMap<Key, Bucket>>,
-}
-
-#[derive(Debug)]
-struct Bucket {
-    tokens: f64,
-    filled: Instant,
-}
+/// One bucket for each of these.
+pub(crate) type Rates = Quota<RateLimits, Key>;
 
 impl Rates {
-    pub(crate) fn new(limits: RateLimits) -> Rates {
-        Rates {
-            limits: Mutex::new(limits),
-            buckets: Mutex::default(),
-        }
-    }
-
-    pub(crate) fn limits(&self) -> RateLimits {
-        *self.limits.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn set_limits(&self, limits: RateLimits) {
-        *self.limits.lock().unwrap_or_else(PoisonError::into_inner) = limits;
-        self.buckets
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
-    }
-
     /// One call; how many more would be taken now, or why not even this one.
-    pub(crate) fn take(
+    pub(crate) fn pay(
         &self,
         subscription: Option<Uuid>,
         principal: Uuid,
@@ -111,27 +80,9 @@ impl Rates {
             Kind::Read => (limits.reads_burst, limits.reads_per_second),
             Kind::Write | Kind::Delete => (limits.writes_burst, limits.writes_per_second),
         };
-        if rate == 0 {
-            return Ok(u32::MAX);
-        }
-        let now = Instant::now();
-        let most = f64::from(burst.max(1));
-        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        let bucket = buckets
-            .entry((subscription, principal, kind))
-            .or_insert(Bucket {
-                tokens: most,
-                filled: now,
-            });
-        let gained = now.duration_since(bucket.filled).as_secs_f64() * f64::from(rate);
-        bucket.tokens = (bucket.tokens + gained).min(most);
-        bucket.filled = now;
-        if bucket.tokens < 1.0 {
-            return Err(throttled(subscription, kind));
-        }
-        bucket.tokens -= 1.0;
-        // A bucket holds no more than `burst`, which is a u32.
-        Ok(bucket.tokens as u32)
+        let per_second = f64::from(rate);
+        self.take((subscription, principal, kind), Rate { per_second, burst })
+            .ok_or_else(|| throttled(subscription, kind))
     }
 }
 
@@ -173,21 +124,21 @@ mod tests {
             Uuid::from_u128(2),
             Uuid::from_u128(3),
         );
-        assert_eq!(rates.take(subscription, one, Kind::Write).unwrap(), 1);
-        assert_eq!(rates.take(subscription, one, Kind::Write).unwrap(), 0);
-        let error = rates.take(subscription, one, Kind::Write).unwrap_err();
+        assert_eq!(rates.pay(subscription, one, Kind::Write).unwrap(), 1);
+        assert_eq!(rates.pay(subscription, one, Kind::Write).unwrap(), 0);
+        let error = rates.pay(subscription, one, Kind::Write).unwrap_err();
         assert_eq!((error.status, error.retry_after_seconds), (429, Some(1)));
         // Another principal, another kind and another subscription have their own.
-        rates.take(subscription, other, Kind::Write).unwrap();
-        rates.take(subscription, one, Kind::Delete).unwrap();
-        rates.take(None, one, Kind::Write).unwrap();
+        rates.pay(subscription, other, Kind::Write).unwrap();
+        rates.pay(subscription, one, Kind::Delete).unwrap();
+        rates.pay(None, one, Kind::Write).unwrap();
     }
 
     #[test]
     fn zero_means_no_limit() {
         let rates = Rates::new(RateLimits::unlimited());
         for _ in 0..10_000 {
-            rates.take(None, Uuid::nil(), Kind::Delete).unwrap();
+            rates.pay(None, Uuid::nil(), Kind::Delete).unwrap();
         }
     }
 }

@@ -1,5 +1,5 @@
 //! A strict Azure on loopback: Entra ID's token endpoint, Resource Manager's role assignments and Privileged
-//! Identity Management, and a subset of the Blob service, on one port that speaks TLS only.
+//! Identity Management, and subsets of the Blob service and of Key Vault, on one port that speaks TLS only.
 //!
 //! It enforces what was granted and what was taken back, late if it is told to ([`Settings::effect_lag_seconds`]),
 //! on the sandbox's [clock](SandboxClock). Everything is told apart by its path, as clients expect of the
@@ -43,6 +43,7 @@ mod scope;
 mod server;
 mod settings;
 mod tenant;
+mod vault;
 mod world;
 
 use std::io;
@@ -67,6 +68,7 @@ pub use limits::RateLimits;
 pub use roles::{Permission, RoleDefinition, builtin};
 pub use settings::Settings;
 pub use tenant::EstateError;
+use vault::VaultKeys;
 pub use world::TokenInfo;
 
 /// How to start a sandbox.
@@ -148,11 +150,15 @@ impl AzureSandbox {
         // Searching for two primes takes a good part of a second, once in a process.
         let key = tokio::task::spawn_blocking(access_token::signing_key);
         key.await.ok().flatten().ok_or(StartError::Key)?;
+        let estate = options.estate.clone();
+        let vault_keys = tokio::task::spawn_blocking(move || VaultKeys::made_for(&estate));
+        let vault_keys = vault_keys.await.ok().flatten().ok_or(StartError::Key)?;
         let cloud = Arc::new(Cloud::found(
             options.estate,
             options.seed,
             options.settings,
             options.limits,
+            vault_keys,
         )?);
         let certificates = Certificates::make()?;
         let failed = |source| StartError::Listen {
@@ -210,8 +216,8 @@ impl AzureSandbox {
         &self.cloud.clock
     }
 
-    /// What goes wrong on purpose. Services are `entra`, `arm` and `blob`; actions are the operation ids of the
-    /// OpenAPI documents, as `RoleAssignments_Create`, and `Token`, `PutBlob` and so on.
+    /// What goes wrong on purpose. Services are `entra`, `arm`, `blob` and `vault`; actions are the operation ids of
+    /// the OpenAPI documents, as `RoleAssignments_Create`, and `Token`, `PutBlob`, `GetKey`, `Sign` and so on.
     pub fn faults(&self) -> &Faults {
         &self.cloud.faults
     }
@@ -266,6 +272,14 @@ impl AzureSandbox {
     /// There is no such app.
     pub fn set_disabled(&self, client_id: Uuid, disabled: bool) -> Result<(), String> {
         self.cloud.set_disabled(client_id, disabled)
+    }
+
+    /// Switches a version of a key in a vault off or on.
+    ///
+    /// # Errors
+    /// There is no such key.
+    pub fn set_key(&self, name: &str, version: &str, enabled: bool) -> Result<(), String> {
+        self.cloud.set_key(name, version, enabled)
     }
 
     /// Delays, modes and switches as they are.

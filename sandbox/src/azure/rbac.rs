@@ -37,6 +37,7 @@ struct Asked {
     description: Option<String>,
     condition: Option<String>,
     condition_version: Option<String>,
+    delegated_managed_identity_resource_id: Option<String>,
 }
 
 /// A name in a path, which must be a GUID.
@@ -84,6 +85,7 @@ pub(super) fn create(incoming: &mut Incoming<'_>, name: &str) -> Result<Answer, 
         name,
         principal_type,
         description: asked.description,
+        delegated_identity: asked.delegated_managed_identity_resource_id,
         condition,
         origin: Origin::Rbac,
         created: present.as_ref().map_or(incoming.now, |grant| grant.created),
@@ -324,7 +326,7 @@ fn shown(grant: &Grant) -> Value {
             "updatedOn": grant.written.to_string(),
             "createdBy": grant.created_by,
             "updatedBy": grant.created_by,
-            "delegatedManagedIdentityResourceId": null,
+            "delegatedManagedIdentityResourceId": grant.delegated_identity,
         },
         "id": scope.authorization_id("roleAssignments", grant.name),
         "type": "Microsoft.Authorization/roleAssignments",

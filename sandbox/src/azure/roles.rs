@@ -26,6 +26,8 @@ pub mod builtin {
     pub const BLOB_DATA_OWNER: Uuid = uuid!("b7e6dc6d-f1e8-4753-8033-0f276bb0955b");
     /// `Key Vault Secrets User`
     pub const KEY_VAULT_SECRETS_USER: Uuid = uuid!("4633458b-17de-408a-b874-0445c86b69e6");
+    /// `Key Vault Crypto User`
+    pub const KEY_VAULT_CRYPTO_USER: Uuid = uuid!("12338af0-0e69-4776-bea7-57ae8d297424");
     /// `AcrPull`
     pub const ACR_PULL: Uuid = uuid!("7f951dda-4ed3-4680-a7ca-43fe172d538d");
     /// `AcrPush`
@@ -274,6 +276,23 @@ pub(crate) fn built_in() -> Vec<RoleDefinition> {
             &[
                 "Microsoft.KeyVault/vaults/secrets/getSecret/action",
                 "Microsoft.KeyVault/vaults/secrets/readMetadata/action",
+            ],
+        ),
+        role(
+            builtin::KEY_VAULT_CRYPTO_USER,
+            "Key Vault Crypto User",
+            &[],
+            &[],
+            &[
+                "Microsoft.KeyVault/vaults/keys/read",
+                "Microsoft.KeyVault/vaults/keys/update/action",
+                "Microsoft.KeyVault/vaults/keys/backup/action",
+                "Microsoft.KeyVault/vaults/keys/encrypt/action",
+                "Microsoft.KeyVault/vaults/keys/decrypt/action",
+                "Microsoft.KeyVault/vaults/keys/wrap/action",
+                "Microsoft.KeyVault/vaults/keys/unwrap/action",
+                "Microsoft.KeyVault/vaults/keys/sign/action",
+                "Microsoft.KeyVault/vaults/keys/verify/action",
             ],
         ),
         role(

@@ -12,15 +12,16 @@ use jiff::Timestamp;
 
 use crate::call::{Answer, Call};
 use crate::connection::Wire;
+use crate::controls;
 use crate::journal::{Entry, Stay, UnderWay};
 use crate::visit::{Ordered, Visit, suffer};
 
 use super::access_token::Caller;
 use super::blob::{self, BlobError};
 use super::cloud::Cloud;
-use super::control;
 use super::entra::{self, EntraError};
 use super::errors::ArmError;
+use super::vault::{self, VaultError};
 use super::{arm, limits};
 
 /// The most a request's body may have.
@@ -31,6 +32,7 @@ enum Service {
     Entra(entra::Operation),
     Arm(Result<arm::Route, ArmError>),
     Blob(blob::Route),
+    Vault(vault::Route),
 }
 
 /// An error in the words of its service.
@@ -38,6 +40,7 @@ enum Failure {
     Entra(EntraError),
     Arm(ArmError),
     Blob(BlobError),
+    Vault(VaultError),
 }
 
 impl Failure {
@@ -46,6 +49,7 @@ impl Failure {
             Failure::Entra(error) => format!("AADSTS{}", error.code),
             Failure::Arm(error) => error.code.to_string(),
             Failure::Blob(error) => error.code.clone(),
+            Failure::Vault(error) => error.code.clone(),
         }
     }
 
@@ -54,6 +58,7 @@ impl Failure {
             Failure::Entra(error) => error.as_answer(cloud, request_id),
             Failure::Arm(error) => error.as_answer(),
             Failure::Blob(error) => error.as_answer(request_id, cloud.clock.wire_now()),
+            Failure::Vault(error) => error.as_answer(),
         }
     }
 }
@@ -62,6 +67,9 @@ impl Service {
     fn of(cloud: &Cloud, call: &Call) -> Service {
         if let Some(operation) = entra::Operation::of(call) {
             return Service::Entra(operation);
+        }
+        if let Some(route) = vault::Route::of(cloud, call) {
+            return Service::Vault(route);
         }
         match blob::Route::of(cloud, call) {
             Some(route) => Service::Blob(route),
@@ -74,6 +82,7 @@ impl Service {
             Service::Entra(_) => "entra",
             Service::Arm(_) => "arm",
             Service::Blob(_) => "blob",
+            Service::Vault(_) => "vault",
         }
     }
 
@@ -83,6 +92,7 @@ impl Service {
             Service::Arm(Ok(route)) => route.operation.name(),
             Service::Arm(Err(_)) => "-",
             Service::Blob(route) => route.operation.name(),
+            Service::Vault(route) => route.operation.name(),
         }
     }
 
@@ -107,6 +117,7 @@ impl Service {
             Service::Blob(_) => {
                 Failure::Blob(BlobError::new(503, "ServerBusy", "The server is busy."))
             }
+            Service::Vault(_) => Failure::Vault(VaultError::throttled()),
         }
     }
 
@@ -116,6 +127,9 @@ impl Service {
             Service::Entra(_) => Failure::Entra(EntraError::unavailable(status)),
             Service::Arm(_) => Failure::Arm(ArmError::new(status, "InternalServerError", message)),
             Service::Blob(_) => Failure::Blob(BlobError::new(status, "InternalError", message)),
+            Service::Vault(_) => {
+                Failure::Vault(VaultError::new(status, "InternalServerError", message))
+            }
         }
     }
 
@@ -125,6 +139,7 @@ impl Service {
             Service::Entra(_) => Failure::Entra(EntraError::chosen(status, code)),
             Service::Arm(_) => Failure::Arm(ArmError::new(status, code.to_owned(), message)),
             Service::Blob(_) => Failure::Blob(BlobError::new(status, code, message)),
+            Service::Vault(_) => Failure::Vault(VaultError::new(status, code, message)),
         }
     }
 }
@@ -162,7 +177,7 @@ pub(crate) async fn handle(
         body,
         peer: wire.peer.ip(),
     };
-    if let Some(answer) = control::answer(&cloud, &call) {
+    if let Some(answer) = controls::answer(&*cloud, &call) {
         return written(&cloud, answer, "");
     }
     let visit = Arrived::new(&cloud, call, arrived);
@@ -244,6 +259,10 @@ impl Arrived {
             Service::Blob(route) => {
                 let served = blob::serve(cloud, &self.call, route);
                 (served.caller, served.answer.map_err(Failure::Blob))
+            }
+            Service::Vault(route) => {
+                let (caller, answer) = vault::serve(cloud, &self.call, route);
+                (caller, answer.map_err(Failure::Vault))
             }
         }
     }

@@ -7,13 +7,14 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use super::estate::{
-    Estate, FEDERATED_CREDENTIALS_MAX, PrincipalType, ResourceGroup, StorageAccount, Subscription,
+    Estate, FEDERATED_CREDENTIALS_MAX, KeyVault, KeyVersion, PrincipalType, ResourceGroup,
+    StorageAccount, Subscription,
 };
 use super::roles::{self, RoleDefinition};
 use super::scope::{Hierarchy, Kind, Scope};
 
 /// First path segments that are not storage accounts.
-const RESERVED_NAMES: [&str; 4] = ["subscriptions", "providers", "tenants", "metadata"];
+const RESERVED_NAMES: [&str; 5] = ["subscriptions", "providers", "tenants", "metadata", "keys"];
 
 /// Why an estate cannot be built.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -46,6 +47,11 @@ pub enum EstateError {
     /// An app trusts too many.
     #[error("the app `{0}` has more than {FEDERATED_CREDENTIALS_MAX} federated credentials")]
     FederatedCredentials(String),
+    /// A key cannot be called that.
+    #[error(
+        "`{0}` is not a key's name and version: letters, digits and `-`, and 32 hexadecimal digits"
+    )]
+    Key(String),
     /// A duration of a policy cannot be read.
     #[error("`{0}` is not a duration such as `PT8H` or `P90D`")]
     Duration(String),
@@ -66,6 +72,8 @@ pub(crate) struct Tenant {
     pub(crate) subscriptions: BTreeMap<Uuid, String>,
     /// Where each storage account is.
     pub(crate) accounts: BTreeMap<String, Scope>,
+    /// Where each key is.
+    pub(crate) keys: BTreeMap<String, Scope>,
     principals: BTreeMap<Uuid, Principal>,
     places: HashSet<Scope>,
 }
@@ -78,6 +86,7 @@ impl Tenant {
             hierarchy: Hierarchy::default(),
             subscriptions: BTreeMap::new(),
             accounts: BTreeMap::new(),
+            keys: BTreeMap::new(),
             principals: BTreeMap::new(),
             places: HashSet::from([Scope::tenant()]),
         };
@@ -150,7 +159,33 @@ impl Tenant {
         for account in &group.accounts {
             self.add_account(&scope, account)?;
         }
+        for vault in &group.vaults {
+            self.add_vault(&scope, vault)?;
+        }
         Ok(())
+    }
+
+    fn add_vault(&mut self, group: &Scope, vault: &KeyVault) -> Result<(), EstateError> {
+        let scope = group.below(&format!(
+            "providers/Microsoft.KeyVault/vaults/{}",
+            vault.name
+        ));
+        for (name, versions) in &vault.keys {
+            let plain = |char: char| char.is_ascii_alphanumeric() || char == '-';
+            let hex = |char: char| char.is_ascii_digit() || ('a'..='f').contains(&char);
+            let is_name = !name.is_empty() && name.chars().all(plain);
+            for KeyVersion { version, .. } in versions {
+                if !is_name || version.len() != 32 || !version.chars().all(hex) {
+                    return Err(EstateError::Key(format!("{name}/{version}")));
+                }
+            }
+            let place = scope.below(&format!("keys/{name}"));
+            if self.keys.insert(name.clone(), place.clone()).is_some() {
+                return Err(EstateError::Twice(name.clone()));
+            }
+            self.add_place(place)?;
+        }
+        self.add_place(scope)
     }
 
     fn add_account(&mut self, group: &Scope, account: &StorageAccount) -> Result<(), EstateError> {

@@ -13,6 +13,7 @@ use super::pim::Pim;
 use super::scope::Scope;
 use super::settings::Settings;
 use super::tenant::{EstateError, Tenant};
+use super::vault::KeyBook;
 
 /// An access token that was given out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -44,6 +45,7 @@ pub(crate) struct World {
     pub(crate) apps: Vec<App>,
     pub(crate) tokens: Vec<TokenInfo>,
     pub(crate) storage: Storage,
+    pub(crate) keys: KeyBook,
 }
 
 impl World {
@@ -61,6 +63,7 @@ impl World {
             apps: estate.apps.clone(),
             tokens: Vec::new(),
             storage: Storage::found(estate, now),
+            keys: KeyBook::found(estate),
         };
         for assignment in &estate.assignments {
             let scope = Scope::parse(&assignment.scope)
@@ -120,6 +123,7 @@ fn estate_grant(
         tuple,
         principal_type,
         description: None,
+        delegated_identity: None,
         condition,
         origin: Origin::Estate,
         created: now,

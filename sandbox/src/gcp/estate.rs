@@ -20,32 +20,11 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
-/// Why an estate file was not read.
-#[derive(Debug, Error)]
-pub enum EstateFileError {
-    /// The file cannot be read.
-    #[error("cannot read the estate file `{path}`: {source}")]
-    Unreadable {
-        /// Which file.
-        path: String,
-        /// Why not.
-        source: io::Error,
-    },
-    /// The file is not an estate.
-    #[error("the estate file `{path}` is not an estate: {reason}")]
-    NotAnEstate {
-        /// Which file.
-        path: String,
-        /// Where it goes wrong.
-        reason: String,
-    },
-}
+use crate::estate_file::{self, EstateFileError};
 
 /// The whole estate.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,23 +73,7 @@ impl Estate {
     /// # Errors
     /// A file that cannot be read, or that is not an estate.
     pub fn read(path: &Path) -> Result<Estate, EstateFileError> {
-        let shown = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|source| EstateFileError::Unreadable {
-            path: shown.clone(),
-            source,
-        })?;
-        let is_json = path
-            .extension()
-            .is_some_and(|extension| extension == "json");
-        let read = if is_json {
-            serde_json::from_str(&text).map_err(|error| error.to_string())
-        } else {
-            toml::from_str(&text).map_err(|error| error.to_string())
-        };
-        read.map_err(|reason| EstateFileError::NotAnEstate {
-            path: shown,
-            reason,
-        })
+        estate_file::read(path)
     }
 }
 

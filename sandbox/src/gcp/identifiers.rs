@@ -1,48 +1,31 @@
 //! Names the cloud gives: tokens, account ids, upload ids, etags.
-//!
-//! All come from one keyed stream, so that a seeded sandbox gives the same names in the same order. Nothing here
-//! guards anything but the sandbox itself.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use aws_lc_rs::{digest, hmac};
+use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
+use crate::draws::Draws;
+
 /// The stream of names.
-pub(crate) struct Identifiers {
-    key: hmac::Key,
-    drawn: AtomicU64,
-}
+pub(crate) struct Identifiers(Draws);
 
 impl Identifiers {
     /// With a seed the names repeat from run to run; without one they do not.
     pub(crate) fn new(seed: Option<u64>) -> Identifiers {
-        let key = match seed {
-            Some(seed) => seed.to_be_bytes().to_vec(),
-            None => [
-                *uuid::Uuid::new_v4().as_bytes(),
-                *uuid::Uuid::new_v4().as_bytes(),
-            ]
-            .concat(),
-        };
-        Identifiers {
-            key: hmac::Key::new(hmac::HMAC_SHA256, &key),
-            drawn: AtomicU64::new(0),
-        }
+        Identifiers(Draws::new(seed))
     }
 
     /// An access token. It says nothing; the sandbox knows it by heart.
     pub(crate) fn access_token(&self) -> String {
         format!(
             "ya29.c.{}",
-            URL_SAFE_NO_PAD.encode([self.draw(), self.draw()].concat())
+            URL_SAFE_NO_PAD.encode([self.0.draw(), self.0.draw()].concat())
         )
     }
 
     /// The unique id of a service account: 21 digits.
     pub(crate) fn account_id(&self) -> String {
-        let bytes = self.draw();
+        let bytes = self.0.draw();
         let digits: String = bytes
             .iter()
             .take(20)
@@ -53,28 +36,21 @@ impl Identifiers {
 
     /// A policy's etag: base64 of eight bytes that never repeat.
     pub(crate) fn etag(&self) -> String {
-        let bytes: [u8; 8] = self.draw().first_chunk().copied().unwrap_or_default();
+        let bytes: [u8; 8] = self.0.draw().first_chunk().copied().unwrap_or_default();
         STANDARD.encode(bytes)
     }
 
     /// The secret part of a resumable upload's URI.
     pub(crate) fn upload_id(&self) -> String {
-        URL_SAFE_NO_PAD.encode(self.draw())
+        URL_SAFE_NO_PAD.encode(self.0.draw())
     }
 
     /// An id shaped like a UUID.
     pub(crate) fn uuid(&self) -> String {
-        let bytes: [u8; 16] = self.draw().first_chunk().copied().unwrap_or_default();
+        let bytes: [u8; 16] = self.0.draw().first_chunk().copied().unwrap_or_default();
         uuid::Builder::from_random_bytes(bytes)
             .into_uuid()
             .to_string()
-    }
-
-    fn draw(&self) -> Vec<u8> {
-        let number = self.drawn.fetch_add(1, Ordering::SeqCst);
-        hmac::sign(&self.key, &number.to_be_bytes())
-            .as_ref()
-            .to_vec()
     }
 }
 

@@ -1,13 +1,10 @@
 //! Quotas: a token bucket for each project's IAM and for each bucket's metadata.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
-
 use serde::{Deserialize, Serialize};
 
 use super::errors::ApiError;
 use super::server::throttled;
+use crate::quota::{Quota, Rate};
 
 /// How many calls are taken; 0 lifts a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,72 +39,30 @@ impl RateLimits {
     }
 }
 
-#[derive(Debug)]
-pub(crate) struct Rates {
-    limits: Mutex<RateLimits>,
-    buckets: Mutex<HashMap<String, Bucket>>,
-}
-
-#[derive(Debug)]
-struct Bucket {
-    tokens: f64,
-    filled: Instant,
-}
+/// One bucket for each of these names.
+pub(crate) type Rates = Quota<RateLimits, String>;
 
 impl Rates {
-    pub(crate) fn new(limits: RateLimits) -> Rates {
-        Rates {
-            limits: Mutex::new(limits),
-            buckets: Mutex::default(),
-        }
-    }
-
-    pub(crate) fn limits(&self) -> RateLimits {
-        *self.limits.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn set_limits(&self, limits: RateLimits) {
-        *self.limits.lock().unwrap_or_else(PoisonError::into_inner) = limits;
-        self.buckets
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
-    }
-
     pub(crate) fn take_iam_read(&self, project: &str) -> Result<(), ApiError> {
         let burst = self.limits().iam_reads_per_minute;
-        self.take(format!("read/{project}"), f64::from(burst) / 60.0, burst)
+        self.pay(format!("read/{project}"), f64::from(burst) / 60.0, burst)
     }
 
     pub(crate) fn take_iam_write(&self, project: &str) -> Result<(), ApiError> {
         let burst = self.limits().iam_writes_per_minute;
-        self.take(format!("write/{project}"), f64::from(burst) / 60.0, burst)
+        self.pay(format!("write/{project}"), f64::from(burst) / 60.0, burst)
     }
 
     pub(crate) fn take_bucket_update(&self, bucket: &str) -> Result<(), ApiError> {
         let burst = self.limits().bucket_updates_per_second;
-        self.take(format!("bucket/{bucket}"), f64::from(burst), burst)
+        self.pay(format!("bucket/{bucket}"), f64::from(burst), burst)
     }
 
-    fn take(&self, bucket: String, per_second: f64, burst: u32) -> Result<(), ApiError> {
-        if burst == 0 {
-            return Ok(());
+    fn pay(&self, bucket: String, per_second: f64, burst: u32) -> Result<(), ApiError> {
+        match self.take(bucket, Rate { per_second, burst }) {
+            Some(_) => Ok(()),
+            None => Err(throttled()),
         }
-        let now = Instant::now();
-        let most = f64::from(burst);
-        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        let bucket = buckets.entry(bucket).or_insert(Bucket {
-            tokens: most,
-            filled: now,
-        });
-        let gained = now.duration_since(bucket.filled).as_secs_f64() * per_second;
-        bucket.tokens = (bucket.tokens + gained).min(most);
-        bucket.filled = now;
-        if bucket.tokens < 1.0 {
-            return Err(throttled());
-        }
-        bucket.tokens -= 1.0;
-        Ok(())
     }
 }
 

@@ -11,12 +11,12 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::cloud::Cloud;
-use super::control;
 use super::errors::{ApiError, Code, Refusal};
 use super::identifiers::fingerprint;
 use super::route::{self, CallerBy, Failure, Incoming, Route, Service};
 use crate::call::{Answer, Call};
 use crate::connection::Wire;
+use crate::controls;
 use crate::journal::{Entry, Stay, UnderWay};
 use crate::visit::{Ordered, Visit, suffer};
 
@@ -55,7 +55,7 @@ pub(crate) async fn handle(
         body,
         peer: wire.peer.ip(),
     };
-    if let Some(answer) = control::answer(&cloud, &call) {
+    if let Some(answer) = controls::answer(&*cloud, &call) {
         return written(&cloud, answer);
     }
     let arrived = Arrived::new(&cloud, call);

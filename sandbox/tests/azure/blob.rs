@@ -179,6 +179,20 @@ async fn what_is_not_there_is_told_to_who_may_see_it() {
         outcome(once("releases/a")).await,
         code(409, "BlobAlreadyExists")
     );
+    // Under a precondition that cannot hold nothing is written, over nothing and over something.
+    let never = |path: &str| typed(path).header("if-match", "\"0x0\"");
+    let unmet = || code(412, "ConditionNotMet");
+    assert_eq!(outcome(never("releases/new")).await, unmet());
+    assert_eq!(outcome(never("releases/a")).await, unmet());
+    let taken = bench.blob(&token, Method::DELETE, "releases/a");
+    let taken = taken.header("if-match", "\"0x0\"");
+    assert_eq!(outcome(taken).await, unmet());
+    let some = typed("releases/a").header("if-match", "*");
+    assert_eq!(outcome(some).await, code(201, ""));
+    assert_eq!(
+        outcome(bench.blob(&token, Method::GET, "releases/new")).await,
+        code(404, "BlobNotFound")
+    );
     assert_eq!(
         outcome(bench.blob(&token, Method::DELETE, "releases/none")).await,
         code(404, "BlobNotFound")

@@ -112,8 +112,64 @@ fn paths_begin_at_the_configurations_folder() {
     let target = target.unwrap().below(Path::new("/etc/jitney"));
     let file = target.certificate_authorities_file.unwrap();
     assert_eq!(file, Path::new("/etc/jitney/ca.pem"));
-    let CredentialSource::WorkloadIdentity { token_file, .. } = target.credentials else {
+    let CredentialSource::OfPlatform(PlatformIdentity::WorkloadIdentity { token_file, .. }) =
+        target.credentials
+    else {
         unreachable!("it was written so");
     };
     assert_eq!(token_file, Path::new("/var/run/token"));
+}
+
+#[test]
+fn each_cloud_has_addresses_and_audiences_of_its_own() {
+    let in_cloud = |name: &str, more: &[(&str, &str)]| {
+        let mut value = written();
+        value["environment"] = json!(name);
+        for (key, url) in more {
+            value[*key] = json!(url);
+        }
+        serde_json::from_value::<AzureTarget>(value)
+    };
+    let mut seen = BTreeSet::new();
+    for (name, endpoint, authority) in [
+        (
+            "public",
+            "https://management.azure.com/",
+            "https://login.microsoftonline.com/",
+        ),
+        (
+            "us-government",
+            "https://management.usgovcloudapi.net/",
+            "https://login.microsoftonline.us/",
+        ),
+        (
+            "china",
+            "https://management.chinacloudapi.cn/",
+            "https://login.partner.microsoftonline.cn/",
+        ),
+    ] {
+        let target = in_cloud(name, &[]).unwrap();
+        assert_eq!(
+            (target.endpoint.as_str(), target.authority.as_str()),
+            (endpoint, authority)
+        );
+        let it = target.environment;
+        assert_eq!(it.management(), format!("{endpoint}.default"));
+        assert_eq!(it.vault(), format!("https://{}/.default", it.vaults()));
+        assert_eq!(it.storage(), "https://storage.azure.com/.default");
+        assert!(seen.insert(it.exchange()) && seen.insert(it.vault()));
+        // What is written by hand counts.
+        let own = [
+            ("endpoint_url", "https://arm.example"),
+            ("authority_url", "https://entra.example"),
+        ];
+        let target = in_cloud(name, &own).unwrap();
+        assert_eq!(target.endpoint.as_str(), "https://arm.example/");
+        assert_eq!(target.authority.as_str(), "https://entra.example/");
+        assert_eq!(target.environment, it);
+    }
+    for other in ["Public", "germany", ""] {
+        assert!(in_cloud(other, &[]).is_err(), "{other}");
+    }
+    assert_eq!(read(|_| {}).unwrap().environment, Environment::Public);
 }

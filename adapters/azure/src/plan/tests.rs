@@ -22,11 +22,23 @@ const BLOBS: &str = "Microsoft.Storage/storageAccounts/blobServices/containers/b
 const READER: &str = "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1";
 const CONTRIBUTOR: &str = "b24988ac-6180-42a0-ab88-20f7382dd24c";
 
+/// A slot's service principal.
+fn object(number: u32) -> Uuid {
+    format!("eeeeeeee-0000-4000-8000-{number:012}")
+        .parse()
+        .unwrap()
+}
+
+/// Its lane: whatever the slot is called, and to whom its name is given later.
+fn lane(number: u32) -> String {
+    format!("slot/{}", object(number))
+}
+
 fn planner(change: &Value) -> Planner {
     let slot = |number: u32, carries: &str| {
         json!({
             "client_id": format!("cccccccc-0000-4000-8000-{number:012}"),
-            "object_id": format!("eeeeeeee-0000-4000-8000-{number:012}"), "carries": carries,
+            "object_id": object(number), "carries": carries,
         })
     };
     let mut target = json!({
@@ -140,7 +152,7 @@ fn code(wanted: &[Wanted]) -> &'static str {
 #[test]
 fn a_plan_names_its_slot_its_roles_and_its_ends() {
     let plan = plan(&[write("/releases/")]).unwrap();
-    assert_eq!(plan.lane.to_string(), "acme-azure/slot/b1");
+    assert_eq!(plan.lane.to_string(), format!("acme-azure/{}", lane(1)));
     assert_eq!((plan.lane_capacity, plan.answers_within_seconds), (1, 45));
     assert_eq!(plan.lands_within_seconds, 45 + 300);
     assert_eq!((plan.lives_seconds, plan.derived_seconds), (5_400, 0));
@@ -236,7 +248,7 @@ fn one_role_for_two_capabilities_keeps_their_paths_apart() {
 #[test]
 fn a_whole_role_is_what_it_is() {
     let plan = plan(&[apply()]).unwrap();
-    assert_eq!(plan.lane.name, "slot/r1");
+    assert_eq!(plan.lane.name, lane(3));
     assert_eq!(plan.derived_seconds, 10_800);
     assert!(matches!(plan.guarantees.recall, Recall::Lapses { .. }));
     let terms = terms(&plan);
@@ -288,8 +300,8 @@ fn slots_of_another_kind_are_not_offered() {
             .map(|lane| lane.name)
             .collect()
     };
-    assert_eq!(names(&[write("/a/"), read("/a/")]), ["slot/b1", "slot/b2"]);
-    assert_eq!(names(&[apply()]), ["slot/r1"]);
+    assert_eq!(names(&[write("/a/"), read("/a/")]), [lane(1), lane(2)]);
+    assert_eq!(names(&[apply()]), [lane(3)]);
     assert!(names(&[apply(), read("")]).is_empty());
     assert_eq!(code(&[apply(), read("")]), "needs_two_slots");
     let lanes = planner.lanes(&[&apply().resource]);
@@ -315,13 +327,13 @@ fn a_slot_that_cannot_carry_it_is_refused() {
             .map(|plan| plan.lane.name)
             .map_err(|cannot| cannot.code)
     };
-    assert_eq!(with(Some(&planner.lane("b2"))), Ok("slot/b2".to_owned()));
+    assert_eq!(with(Some(&planner.lane(object(2)))), Ok(lane(2)));
     assert_eq!(with(None), Err("no_slot"));
-    assert_eq!(with(Some(&planner.lane("r1"))), Err("wrong_slot"));
-    assert_eq!(with(Some(&planner.lane("b9"))), Err("wrong_slot"));
+    assert_eq!(with(Some(&planner.lane(object(3)))), Err("wrong_slot"));
+    assert_eq!(with(Some(&planner.lane(object(9)))), Err("wrong_slot"));
     let elsewhere = LaneId {
         target: "other".parse().unwrap(),
-        ..planner.lane("b1")
+        ..planner.lane(object(1))
     };
     assert_eq!(with(Some(&elsewhere)), Err("wrong_slot"));
 }

@@ -8,6 +8,8 @@ use super::*;
 const ONE: &str = "jitney-001@acme-pool.iam.gserviceaccount.com";
 const TWO: &str = "jitney-002@acme-pool.iam.gserviceaccount.com";
 
+const READERS: &str = "projects/acme-prod/locations/global/entitlements/readers";
+
 fn good() -> Value {
     json!({ "project": "acme-prod", "pools": { "deploy": { "accounts": [ONE, TWO] } } })
 }
@@ -43,6 +45,12 @@ fn a_mistake_is_told_with_its_key() {
     for (key, value, told) in [
         ("project", json!("Acme"), "is not the id of a project"),
         ("pools", json!({}), "`pools` is empty"),
+        ("roles", json!({ "Deleter": "roles/a.b" }), "`roles` is"),
+        (
+            "roles",
+            json!({ "object-deleter": "roles/owner" }),
+            "is not a role that takes a condition",
+        ),
         (
             "endpoint_url",
             json!("http://localhost:80"),
@@ -110,6 +118,9 @@ fn an_account_carries_leases_in_one_way() {
                             "role": "roles/storage.objectViewer" }]);
     let stands = with_pool(json!({ "accounts": [ONE], "standing": standing }));
     assert!(matches!(stands, Ok(Pool::Standing(_, stands)) if stands.len() == 1));
+    let entitled = json!({ "mode": "pam", "accounts": [ONE], "entitlements": [READERS] });
+    let entitled = with_pool(entitled);
+    assert!(matches!(entitled, Ok(Pool::Entitled(_, of)) if of.len() == 1));
     for (pool, told) in [
         (json!({ "accounts": [] }), "it has no accounts"),
         (json!({ "accounts": [ONE, ONE] }), "is named twice"),
@@ -136,7 +147,33 @@ fn an_account_carries_leases_in_one_way() {
         ),
         (
             json!({ "mode": "pam", "accounts": [ONE] }),
-            "unknown variant `pam`",
+            "it has no `entitlements`",
+        ),
+        (
+            json!({ "accounts": [ONE], "entitlements": [READERS] }),
+            "are for `pam`",
+        ),
+        (
+            json!({ "mode": "pam", "accounts": [], "entitlements": [READERS] }),
+            "it has no accounts",
+        ),
+        (
+            json!({ "mode": "pam", "accounts": [ONE], "entitlements": ["readers"] }),
+            "is not the name of an entitlement",
+        ),
+        (
+            json!({ "mode": "pam", "accounts": [ONE],
+                    "entitlements": [READERS.replace("acme-prod", "acme-other")] }),
+            "is not one of project `acme-prod`",
+        ),
+        (
+            json!({ "mode": "pam", "accounts": [ONE], "entitlements": [READERS],
+                    "standing": standing }),
+            "is for `sa-pool`",
+        ),
+        (
+            json!({ "mode": "pim", "accounts": [ONE] }),
+            "unknown variant `pim`",
         ),
         (
             json!({ "accounts": [ONE], "standing": [{ "on": "x", "role": "roles/a.b" }] }),

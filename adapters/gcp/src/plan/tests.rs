@@ -8,10 +8,13 @@ use jitney_core::principal::Job;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::capability::TokenScope;
+use crate::terms::Way;
 
 const BUCKET: &str = "//storage.googleapis.com/projects/_/buckets/artifacts-prod";
 const PROJECT: &str = "//cloudresourcemanager.googleapis.com/projects/acme-prod";
 const OWN_ROLE: &str = "//iam.googleapis.com/projects/acme-prod/roles/deployer";
+const READERS: &str = "projects/acme-prod/locations/global/entitlements/readers";
 const READ_ONLY: &str = "https://www.googleapis.com/auth/devstorage.read_only";
 
 fn email(number: u32) -> String {
@@ -27,6 +30,8 @@ fn planner(change: &Value) -> Planner {
                       "standing": [{ "on": BUCKET, "role": "roles/storage.objectViewer" }] },
             "shared": { "mode": "sa-binding", "accounts": [email(4)] },
             "uploads": { "mode": "cab", "accounts": [email(5)], "leases_max": 7 },
+            "managed": { "mode": "pam", "accounts": [email(6), email(7)],
+                         "entitlements": [READERS] },
         },
     });
     for (key, value) in change.as_object().unwrap() {
@@ -78,6 +83,14 @@ fn write(path: &str, ends_with_grant: bool) -> Wanted {
     let derives = json!([{ "what": "resumable upload", "life_seconds": 604_800,
                            "ends_with_grant": ends_with_grant }]);
     wanted_with(&scope, BUCKET, &terms, &derives)
+}
+
+fn delete(path: &str) -> Wanted {
+    let terms = json!({ "kind": "objects", "role": "object-deleter", "lists": false,
+                        "permissions": ["storage.objects.delete"],
+                        "token_scope": "https://www.googleapis.com/auth/devstorage.read_write" });
+    let scope = format!("object-storage:delete@artifacts-prod{path}");
+    wanted_with(&scope, BUCKET, &terms, &json!([]))
 }
 
 fn apply() -> Wanted {
@@ -196,6 +209,49 @@ fn every_account_of_a_pool_is_a_slot_and_no_other_is_taken() {
 }
 
 #[test]
+fn objects_are_deleted_by_a_role_that_the_target_names_and_beneath_the_path_alone() {
+    let role = "projects/acme-prod/roles/jitneyObjectDeleter";
+    let named = planner(&json!({ "roles": { "object-deleter": role } }));
+    let plan = plan_with(&named, &[delete("/tmp/")], 900).unwrap();
+    let Way::Own(grants) = terms(&plan).way else {
+        panic!("{plan:?}");
+    };
+    assert_eq!(grants.len(), 1);
+    assert_eq!(grants[0].role.as_str(), role);
+    let expression = grants[0].narrowed.as_ref().unwrap().expression();
+    assert!(expression.contains("/objects/tmp/"), "{expression}");
+    // It lists nothing, so nothing about a listing lets it through.
+    assert!(!expression.contains("objectListPrefix"), "{expression}");
+    assert_eq!(
+        plan.guarantees.recall,
+        Recall::Severs { within_seconds: 70 }
+    );
+    for path in ["", "/tmp/one"] {
+        assert!(plan_with(&named, &[delete(path)], 900).is_ok(), "{path}");
+    }
+    // Beside it, what is read keeps its own role and its own path.
+    let both = plan_with(&named, &[read("/releases/"), delete("/tmp/")], 900).unwrap();
+    let Way::Own(grants) = terms(&both).way else {
+        panic!("{both:?}");
+    };
+    assert_eq!(grants.len(), 2);
+    let unnamed = plan_with(&planner(&json!({})), &[delete("/tmp/")], 900).unwrap_err();
+    assert_eq!(unnamed.code, "role_not_configured");
+    assert!(!unnamed.told.contains("object-deleter"), "{}", unnamed.told);
+    assert!(
+        unnamed
+            .logged
+            .contains("`targets.acme-gcp.roles.object-deleter`"),
+        "{}",
+        unnamed.logged
+    );
+    let mut on_project = delete("");
+    on_project.resource.native_id = PROJECT.to_owned();
+    let refused = plan_with(&named, &[on_project], 900).unwrap_err();
+    assert_eq!(refused.code, "resource_unusable");
+}
+
+#[test]
 fn a_role_of_a_project_is_bound_on_that_project() {
     let plan = plan(&[apply()]).unwrap();
     let Way::Own(grants) = terms(&plan).way else {
@@ -232,11 +288,56 @@ fn what_lives_a_week_is_waited_for_unless_it_ends_with_its_account() {
         Recall::Severs { within_seconds: 70 }
     );
     assert_eq!(severs.derived_seconds, 604_800);
+    // What that costs the pool is told before it is granted, and only where it costs it.
+    let told = |plan: &Plan| {
+        let mut because = plan.guarantees.because.iter();
+        because.any(|it| it.contains("no other lease for 604800 s"))
+    };
+    assert!(told(&lapses) && told(&severs));
+    let narrowed = via(Some("uploads"), write("/releases/", false));
+    assert!(!told(&plan(&[narrowed]).unwrap()) && !told(&plan(&[read("")]).unwrap()));
     // An operator who reckons with less is not given what lives longer.
     let planner = planner(&json!({ "max_derived_seconds": 3_600 }));
     let refused = plan_with(&planner, &[write("", false)], 900).unwrap_err();
     assert_eq!(refused.code, "derives_too_long");
     assert_eq!(planner.reach().lives, Duration::from_secs(7_200));
+}
+
+/// A grant is for a whole project, so what keeps it to a bucket stands in its condition.
+#[test]
+fn what_an_entitlement_must_give_says_where() {
+    let gives = |wanted: Wanted| {
+        let plan = plan(&[via(Some("managed"), wanted)]).unwrap();
+        assert_eq!(plan.lane_capacity, 1);
+        assert!(plan.guarantees.ends_by_itself);
+        match terms(&plan).way {
+            Way::Entitled {
+                entitlements,
+                gives,
+            } => {
+                assert_eq!(entitlements, BTreeSet::from([READERS.parse().unwrap()]));
+                assert!(plan.summary[1].contains(&gives.first().unwrap().role));
+                gives
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    let condition = |wanted| gives(wanted).pop_first().unwrap().condition;
+    let bucket = "resource.name == \"projects/_/buckets/artifacts-prod\"";
+    let part = condition(read("/releases/")).unwrap();
+    assert!(
+        part.contains(bucket) && part.contains("/objects/releases/"),
+        "{part}"
+    );
+    let whole = condition(read("")).unwrap();
+    assert!(whole.contains(bucket), "{whole}");
+    assert!(
+        whole.contains("startsWith(\"projects/_/buckets/artifacts-prod/objects/\")"),
+        "{whole}"
+    );
+    assert_eq!(condition(apply()), None);
+    let slots = planner(&json!({})).slots(&[via(Some("managed"), read(""))]);
+    assert_eq!(slots.len(), 2);
 }
 
 #[test]

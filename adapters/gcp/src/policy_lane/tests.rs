@@ -20,6 +20,11 @@ struct Kept {
     stranger_writes: u32,
     lags: bool,
     now: i64,
+    two_hands: bool,
+    /// As whom each read and write was made.
+    hands: Vec<Purpose>,
+    /// Whether each write did what is the other hand's.
+    written: Vec<(bool, Purpose)>,
 }
 
 struct Fake(Mutex<Kept>);
@@ -37,10 +42,15 @@ const REFUSED: Answer<'_> = Answer::Refused {
 };
 
 impl Store for Fake {
-    async fn get(&self, _: &PolicyName) -> Result<Policy, Fault> {
+    fn has_two_hands(&self) -> bool {
+        self.with(|kept| kept.two_hands)
+    }
+
+    async fn get(&self, _: &PolicyName, purpose: Purpose) -> Result<Policy, Fault> {
         tokio::task::yield_now().await;
         Ok(self.with(|kept| {
             kept.reads += 1;
+            kept.hands.push(purpose);
             let mut policy = kept.policy.clone();
             policy["etag"] = json!(kept.version.to_string());
             if kept.stranger_writes > 0 {
@@ -54,11 +64,12 @@ impl Store for Fake {
         }))
     }
 
-    async fn set(&self, _: &PolicyName, policy: &Policy) -> Result<(), Failed> {
+    async fn set(&self, _: &PolicyName, policy: &Policy, purpose: Purpose) -> Result<(), Failed> {
         tokio::task::yield_now().await;
         let failed = |answer| Err(Failed::new(Call::Changes, "set", answer, "x"));
         self.with(|kept| {
             kept.writes += 1;
+            kept.hands.push(purpose);
             let mut written = policy.written();
             // Google's own rule: only the version that was read.
             if written["etag"] != json!(kept.version.to_string()) {
@@ -71,6 +82,13 @@ impl Store for Fake {
             if let Some(answer) = kept.answers.pop() {
                 return failed(answer);
             }
+            let bindings = |policy: &Value| policy["bindings"].as_array().unwrap().clone();
+            let (before, after) = (bindings(&kept.policy), bindings(&written));
+            let is_foreign = match purpose {
+                Purpose::Gives => before.iter().any(|it| !after.contains(it)),
+                Purpose::Takes => after.iter().any(|it| !before.contains(it)),
+            };
+            kept.written.push((is_foreign, purpose));
             assert_eq!(written["version"], 3);
             written.as_object_mut().unwrap().remove("etag");
             kept.version += 1;
@@ -149,7 +167,7 @@ async fn all(lane: &Arc<PolicyLane<Fake>>, edits: Vec<Edit>) -> Vec<Edited> {
 }
 
 async fn titles(lane: &Arc<PolicyLane<Fake>>) -> Vec<Handle> {
-    let policy = lane.look(Freshness::Now).await.unwrap();
+    let policy = lane.look(Freshness::Now, Purpose::Takes).await.unwrap();
     let mut handles: Vec<_> = policy
         .ours(&lane.installation)
         .into_iter()
@@ -172,6 +190,28 @@ async fn edits_that_wait_share_one_write() {
         fake.with(|kept| kept.policy["auditConfigs"][0]["service"].clone()),
         "allServices"
     );
+}
+
+/// An identity that may only take away must not write what gives, nor the other way round.
+#[tokio::test(flavor = "current_thread")]
+async fn of_two_hands_each_writes_its_own() {
+    let (lane, fake) = lane();
+    all(&lane, (1..5).map(add).collect()).await;
+    fake.with(|kept| (kept.two_hands, kept.writes, kept.hands) = (true, 0, Vec::new()));
+    let edits = vec![add(6), remove(1), add(7), remove(2)];
+    let edited = all(&lane, edits).await;
+    assert!(edited.iter().all(Result::is_ok), "{edited:?}");
+    let hands = fake.with(|kept| kept.hands.clone());
+    let gave = hands.iter().filter(|hand| **hand == Purpose::Gives).count();
+    // The first may go alone, and both hands share the rest. What is gone is read back.
+    assert!((2..=4).contains(&gave), "{hands:?}");
+    assert!(hands.contains(&Purpose::Takes), "{hands:?}");
+    assert_eq!(titles(&lane).await, [3, 4, 6, 7].map(handle));
+    fake.with(|kept| {
+        for (mixed, purpose) in &kept.written {
+            assert!(!mixed, "{purpose:?} wrote what is the other's");
+        }
+    });
 }
 
 #[tokio::test(flavor = "current_thread")]
@@ -283,16 +323,16 @@ async fn an_edit_goes_on_when_nobody_waits_for_it_any_more() {
 #[tokio::test(flavor = "current_thread")]
 async fn a_look_of_late_may_be_shared_but_not_after_a_write() {
     let (lane, fake) = lane();
-    lane.look(Freshness::OfLate).await.unwrap();
-    lane.look(Freshness::OfLate).await.unwrap();
+    lane.look(Freshness::OfLate, Purpose::Takes).await.unwrap();
+    lane.look(Freshness::OfLate, Purpose::Takes).await.unwrap();
     assert_eq!(fake.with(|kept| kept.reads), 1);
-    lane.look(Freshness::Now).await.unwrap();
+    lane.look(Freshness::Now, Purpose::Takes).await.unwrap();
     assert_eq!(fake.with(|kept| kept.reads), 2);
     lane.edit(add(1)).await.unwrap();
-    let seen = lane.look(Freshness::OfLate).await.unwrap();
+    let seen = lane.look(Freshness::OfLate, Purpose::Takes).await.unwrap();
     assert_eq!(seen.ours(&lane.installation).len(), 1);
     fake.with(|kept| kept.rested += Duration::from_secs(POLICY_AGE_SECONDS_MAX + 1));
     let reads = fake.with(|kept| kept.reads);
-    lane.look(Freshness::OfLate).await.unwrap();
+    lane.look(Freshness::OfLate, Purpose::Takes).await.unwrap();
     assert_eq!(fake.with(|kept| kept.reads), reads + 1);
 }

@@ -65,7 +65,8 @@ async fn azure(
     report: &mut Report,
 ) -> Result<(), Failure> {
     let place = format!("target {name}");
-    let ready = wiring::azure_identities(configuration, name, subscription)
+    let ready = wiring::own_issuer(configuration)
+        .and_then(|issuer| wiring::azure_identities(issuer.as_ref(), name, subscription))
         .and_then(|identities| Ok((identities, wiring::catalogue_of(configuration)?)));
     let (identities, catalogue) = match ready {
         Err(failure) => return report.line(&place, &Finding::Wrong(failure.to_string())),

@@ -48,7 +48,8 @@ pub(in crate::kills) fn estate() -> Estate {
         .inline(
             "jitney",
             may(&[&give[..], &deny[..]].concat(), json!(roles)).as_str(),
-        );
+        )
+        .inline("jitney-looks", may(&["iam:ListRoles"], json!("*")).as_str());
     let trust = json!({ "Version": "2012-10-17", "Statement": [ {
         "Effect": "Allow", "Principal": { "AWS": user }, "Action": give,
         "Condition": { "StringLike": { "aws:RequestTag/jitney:lease": "?*" } } } ] })

@@ -64,10 +64,9 @@ const fn object(number: u128) -> Uuid {
 
 /// The lane of the ledger that a service principal is, if it is a slot.
 pub(in crate::kills) fn slot_of(principal: Uuid) -> Option<String> {
-    WAYS.into_iter().find_map(|way| {
-        let (name, _) = slots(way).find(|(_, number)| object(*number) == principal)?;
-        Some(format!("{}/slot/{name}", target_name(way)))
-    })
+    let is_slot = |way: &Way| slots(*way).any(|(_, number)| object(number) == principal);
+    let way = WAYS.into_iter().find(is_slot)?;
+    Some(format!("{}/slot/{principal}", target_name(way)))
 }
 
 fn container(way: Way, lane: usize) -> String {

@@ -8,14 +8,15 @@ use async_trait::async_trait;
 use jitney_core::adapter::{Elevate, Hand, Page, Pass, Reach, Revoke};
 use jitney_core::books::Recorded;
 use jitney_core::catalogue::{Resource, Wanted};
-use jitney_core::credential::Elevation;
+use jitney_core::credential::{Elevation, Shown};
 use jitney_core::evidence::{Held, Hold};
 use jitney_core::fault::{Fault as Believed, FaultKind};
 use jitney_core::guarantee::{Guarantees, Recall};
 use jitney_core::handle::Handle;
 use jitney_core::id::{CloudName, InstallationName, TargetName};
-use jitney_core::lease::{Active, Elevating, Revoking};
+use jitney_core::lease::{Active, Elevating, Revoking, Terms};
 use jitney_core::plan::{CannotPlan, LaneId, Order, Plan};
+use jitney_core::probe::{InForce, Probe, Probed};
 use jitney_core::time::Timestamp;
 use jitney_gcp::simulated::{Remembered, terms};
 
@@ -363,5 +364,22 @@ impl Revoke for CloudPort {
         self.process.step().await;
         let found = self.send(self.fair(), Cloud::stamped).await?;
         Ok(Page { found, next: None })
+    }
+}
+
+/// Nobody in these worlds probes.
+#[async_trait]
+impl Probe for CloudPort {
+    fn in_force(&self, _: &Plan) -> InForce {
+        InForce {
+            within: Duration::ZERO,
+            says: "at once",
+        }
+    }
+
+    async fn probe(&self, _: &Terms, _: &Wanted, _: &Shown) -> Probed {
+        Probed::CannotTell {
+            why: "no world has a probe".to_owned(),
+        }
     }
 }

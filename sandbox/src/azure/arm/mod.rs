@@ -18,12 +18,6 @@ use super::world::World;
 use super::{deny, pim, places, rbac, role_definitions};
 pub(crate) use route::{Operation, Route};
 
-/// The resources that Resource Manager takes tokens for.
-const AUDIENCES: [&str; 2] = [
-    "https://management.azure.com",
-    "https://management.core.windows.net",
-];
-
 /// A call whose caller is known.
 pub(crate) struct Incoming<'a> {
     pub(crate) cloud: &'a Cloud,
@@ -46,7 +40,7 @@ pub(crate) fn serve(cloud: &Cloud, call: &Call, route: &Result<Route, ArmError>)
     let own_name = format!("https://{}", call.header("host").unwrap_or_default());
     let is_audience = |audience: &str| {
         let audience = audience.trim_end_matches('/');
-        AUDIENCES.contains(&audience) || audience == own_name
+        cloud.estate.environment.management().contains(&audience) || audience == own_name
     };
     let caller = match cloud.caller(call, is_audience) {
         Ok(caller) => caller,
@@ -87,7 +81,7 @@ fn answer(
     }
     let kind = route.operation.kind();
     let subscription = route.scope.subscription_id();
-    let remaining = cloud.rates.take(subscription, caller.object_id, kind)?;
+    let remaining = cloud.rates.pay(subscription, caller.object_id, kind)?;
     let settings = cloud.settings();
     let now = cloud.clock.now();
     let mut world = cloud.world();

@@ -25,7 +25,6 @@ use super::world::World;
 pub(crate) use storage::Storage;
 
 const STORAGE: &str = "https://storage.azure.com";
-const ACCOUNT_SUFFIX: &str = ".blob.core.windows.net";
 /// Entra tokens are taken since this version of the protocol.
 const VERSION_MIN: &str = "2017-11-09";
 
@@ -156,7 +155,8 @@ pub(crate) struct Served {
 
 /// Answers one call.
 pub(crate) fn serve(cloud: &Cloud, call: &Call, route: &Route) -> Served {
-    let own = format!("https://{}{ACCOUNT_SUFFIX}", route.account);
+    let suffix = cloud.estate.environment.blobs();
+    let own = format!("https://{}{suffix}", route.account);
     let is_audience = |audience: &str| {
         let audience = audience.trim_end_matches('/');
         audience == STORAGE || audience == own

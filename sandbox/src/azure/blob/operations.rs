@@ -37,6 +37,7 @@ impl Desk<'_> {
                 "The specified blob already exists.",
             ));
         }
+        self.check_match()?;
         let content_type = self
             .call
             .header("x-ms-blob-content-type")
@@ -89,9 +90,34 @@ impl Desk<'_> {
             .with("x-ms-lease-status", "unlocked"))
     }
 
+    fn blob(&self) -> Option<&Blob> {
+        let (account, container) = (&self.route.account, &self.route.container);
+        let blobs = self.world.storage.container(account, container)?;
+        blobs.get(&self.route.path)
+    }
+
+    /// `If-Match`: carried out only on the blob that the client has seen.
+    fn check_match(&self) -> Result<(), BlobError> {
+        let Some(wanted) = self.call.header("if-match") else {
+            return Ok(());
+        };
+        let matches = |blob: &Blob| wanted == "*" || wanted == blob.etag;
+        if self.blob().is_some_and(matches) {
+            return Ok(());
+        }
+        Err(BlobError::new(
+            412,
+            "ConditionNotMet",
+            "The condition specified using HTTP conditional header(s) is not met.",
+        ))
+    }
+
     pub(super) fn delete(&mut self) -> Result<Answer, BlobError> {
         if !self.may(Operation::Data(DELETE), None, Vec::new()) {
             return Err(not_permitted());
+        }
+        if self.blob().is_some() {
+            self.check_match()?;
         }
         let container = self
             .world

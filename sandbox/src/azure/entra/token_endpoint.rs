@@ -14,14 +14,8 @@ use super::errors::EntraError;
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-/// The resources that there are, beside storage accounts of their own.
-const RESOURCES: [&str; 5] = [
-    "https://management.azure.com",
-    "https://management.core.windows.net",
-    "https://storage.azure.com",
-    "https://vault.azure.net",
-    "https://graph.microsoft.com",
-];
+/// The resources that there are in every cloud, beside storage accounts of their own.
+const RESOURCES: [&str; 2] = ["https://storage.azure.com", "https://graph.microsoft.com"];
 
 /// The parameters of a form.
 struct Form(Vec<(String, String)>);
@@ -156,12 +150,13 @@ fn audience(cloud: &Cloud, scope: &str, own_name: &str) -> Result<String, EntraE
             ),
         )
     })?;
-    let plain = resource.trim_end_matches('/');
+    let (plain, environment) = (resource.trim_end_matches('/'), cloud.estate.environment);
     let is_account = plain
         .strip_prefix("https://")
-        .and_then(|rest| rest.strip_suffix(".blob.core.windows.net"))
+        .and_then(|rest| rest.strip_suffix(environment.blobs()))
         .is_some_and(|account| cloud.tenant.accounts.contains_key(account));
-    if RESOURCES.contains(&plain) || is_account || plain == own_name {
+    let is_service = environment.management().contains(&plain) || plain == environment.vault();
+    if RESOURCES.contains(&plain) || is_service || is_account || plain == own_name {
         return Ok(resource.to_owned());
     }
     Err(EntraError::resource(

@@ -128,6 +128,7 @@ impl Pim {
             tuple: tuple.clone(),
             principal_type: schedule.principal_type,
             description: None,
+            delegated_identity: None,
             condition: schedule.condition.clone(),
             origin: Origin::Pim,
             created: at,

@@ -72,9 +72,20 @@ pub(super) struct Request {
     pub(super) justification: Option<String>,
     pub(super) ticket: TicketInfo,
     pub(super) condition: Option<Condition>,
+    pub(super) linked: Linked,
     pub(super) created: Timestamp,
     pub(super) requestor: Uuid,
     pub(super) schedule: Option<Uuid>,
+}
+
+/// What a request names beside: kept as it was written, since nothing is eligible here and an administrator's
+/// request is found by what it is about.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Linked {
+    pub(super) linked_role_eligibility_schedule_id: Option<String>,
+    pub(super) target_role_assignment_schedule_id: Option<String>,
+    pub(super) target_role_assignment_schedule_instance_id: Option<String>,
 }
 
 /// When an assignment begins and ends, as it was written.
@@ -120,6 +131,8 @@ struct Asked {
     ticket_info: Option<TicketInfo>,
     condition: Option<String>,
     condition_version: Option<String>,
+    #[serde(flatten)]
+    linked: Linked,
 }
 
 const WRITABLE: Fields = Fields::Only(&[
@@ -222,6 +235,7 @@ pub(super) fn judge(incoming: &Incoming<'_>, name: Uuid) -> Result<Lawful, ArmEr
             justification: asked.justification,
             ticket,
             condition,
+            linked: asked.linked,
             created: incoming.now,
             requestor: incoming.caller.object_id,
             schedule: None,

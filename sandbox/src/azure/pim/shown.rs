@@ -12,11 +12,14 @@ use super::request::Request;
 use super::timeline::Schedule;
 
 pub(super) fn request(tenant: &Tenant, request: &Request) -> Value {
-    let scope = &request.tuple.scope;
+    let (scope, linked) = (&request.tuple.scope, &request.linked);
+    // What came of it, or else what it was written to be about.
+    let schedule = request.schedule.map(|id| id.to_string());
+    let schedule = schedule.or_else(|| linked.target_role_assignment_schedule_id.clone());
     json!({
         "properties": {
-            "targetRoleAssignmentScheduleId": request.schedule,
-            "targetRoleAssignmentScheduleInstanceId": null,
+            "targetRoleAssignmentScheduleId": schedule,
+            "targetRoleAssignmentScheduleInstanceId": linked.target_role_assignment_schedule_instance_id,
             "scope": scope.to_string(),
             "roleDefinitionId": role_definition_id(scope, request.tuple.role),
             "principalId": request.tuple.principal,
@@ -31,7 +34,7 @@ pub(super) fn request(tenant: &Tenant, request: &Request) -> Value {
             "createdOn": request.created.to_string(),
             "condition": request.condition.as_ref().map(|condition| &condition.text),
             "conditionVersion": request.condition.as_ref().map(|_| conditions::VERSION),
-            "linkedRoleEligibilityScheduleId": null,
+            "linkedRoleEligibilityScheduleId": linked.linked_role_eligibility_schedule_id,
             "expandedProperties": expanded(tenant, &request.tuple),
         },
         "name": request.name.to_string(),

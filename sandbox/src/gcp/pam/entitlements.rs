@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use super::pages::page;
 use crate::call::Answer;
 use crate::gcp::access::Target;
 use crate::gcp::errors::{ApiError, Code};
@@ -10,7 +11,7 @@ use crate::gcp::estate;
 use crate::gcp::expressions::Expression;
 use crate::gcp::principals::Principal;
 use crate::gcp::route::{Failure, Incoming};
-use crate::gcp::schema::{self, And, written_duration};
+use crate::gcp::schema::{And, written_duration};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Entitlement {
@@ -196,7 +197,7 @@ pub(super) fn list(incoming: &Incoming<'_>) -> Result<Answer, Failure> {
         &project,
         "privilegedaccessmanager.entitlements.list",
     )?;
-    Ok(incoming.ok(&listed(incoming, &project, |_| true)))
+    Ok(incoming.ok(&listed(incoming, &project, |_| true)?))
 }
 
 pub(super) fn search(incoming: &Incoming<'_>) -> Result<Answer, Failure> {
@@ -216,19 +217,21 @@ pub(super) fn search(incoming: &Incoming<'_>) -> Result<Answer, Failure> {
             );
         }
     };
-    Ok(incoming.ok(&listed))
+    Ok(incoming.ok(&listed?))
 }
 
-fn listed(incoming: &Incoming<'_>, project: &str, wanted: impl Fn(&Entitlement) -> bool) -> Value {
+fn listed(
+    incoming: &Incoming<'_>,
+    project: &str,
+    wanted: impl Fn(&Entitlement) -> bool,
+) -> Result<Value, ApiError> {
     let directory = incoming.cloud.directory.read();
     let known = directory
         .entitlements
         .values()
         .filter(|known| known.project == project && wanted(known));
-    json!({}).and(
-        "entitlements",
-        schema::listed(known.map(Entitlement::as_json).collect()),
-    )
+    let known = known.map(Entitlement::as_json).collect();
+    page(incoming, "entitlements", known)
 }
 
 /// The sandbox's own service agent lacks nothing.

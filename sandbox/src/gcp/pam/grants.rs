@@ -6,11 +6,12 @@ use serde_json::{Value, json};
 use super::entitlements::{Entitlement, demand, found, refused};
 use super::lifecycle::{Grant, Grants, Request, State, later};
 use super::operations::Operation;
+use super::pages::page;
 use crate::call::Answer;
 use crate::gcp::errors::{ApiError, Code};
 use crate::gcp::principals::Principal;
 use crate::gcp::route::{Failure, Incoming};
-use crate::gcp::schema::{self, And, Fields, read_duration};
+use crate::gcp::schema::{Fields, read_duration};
 
 /// How long a request id names the same grant.
 const REQUEST_ID_SECONDS: i64 = 3_600;
@@ -151,7 +152,7 @@ pub(super) fn list(incoming: &Incoming<'_>) -> Result<Answer, Failure> {
         &entitlement.project,
         "privilegedaccessmanager.grants.list",
     )?;
-    Ok(incoming.ok(&listed(incoming, &entitlement, |_| true)))
+    Ok(incoming.ok(&listed(incoming, &entitlement, |_| true)?))
 }
 
 pub(super) fn search(incoming: &Incoming<'_>) -> Result<Answer, Failure> {
@@ -178,14 +179,14 @@ pub(super) fn search(incoming: &Incoming<'_>) -> Result<Answer, Failure> {
             );
         }
     };
-    Ok(incoming.ok(&listed))
+    Ok(incoming.ok(&listed?))
 }
 
 fn listed(
     incoming: &Incoming<'_>,
     entitlement: &Entitlement,
     wanted: impl Fn(&Grant) -> bool,
-) -> Value {
+) -> Result<Value, ApiError> {
     let grants = incoming.cloud.grants.read();
     let mut known: Vec<&Grant> = grants
         .grants
@@ -194,7 +195,7 @@ fn listed(
         .collect();
     known.sort_by_key(|grant| grant.created);
     let known = known.into_iter().map(Grant::as_json).collect();
-    json!({}).and("grants", schema::listed(known))
+    page(incoming, "grants", known)
 }
 
 /// Nobody approves their own request.

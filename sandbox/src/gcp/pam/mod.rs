@@ -10,6 +10,7 @@ mod entitlements;
 mod grants;
 mod lifecycle;
 mod operations;
+mod pages;
 
 use http::Method;
 

@@ -43,14 +43,33 @@ impl Process {
 
     /// The memory it holds now, in bytes.
     pub fn resident_bytes(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-        let kibibytes = line.and_then(|line| line.split_whitespace().nth(1));
-        kibibytes.unwrap().parse::<u64>().unwrap() * 1024
+        self.memory("VmRSS:")
     }
-}
 
-impl Process {
+    /// The most memory it has held so far, in bytes.
+    pub fn resident_bytes_most(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, which: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with(which));
+        let kibibytes = line.and_then(|line| line.split_whitespace().nth(1));
+        // One that is ending has no memory any more.
+        kibibytes.map_or(0, |kibibytes| kibibytes.parse::<u64>().unwrap() * 1024)
+    }
+
+    /// Standard input.
+    pub fn input(&mut self) -> std::process::ChildStdin {
+        self.0.stdin.take().unwrap()
+    }
+
+    /// Whether it came to a good end; nothing while it runs.
+    pub fn ended_well(&mut self) -> Option<bool> {
+        let status = self.0.try_wait().unwrap();
+        status.map(|status| status.success())
+    }
+
     /// Kills it; what it held is free afterwards.
     pub fn kill(&mut self) {
         let _ = self.0.kill();
@@ -84,7 +103,7 @@ pub fn jitney() -> PathBuf {
     let binary = bench.parent().unwrap().parent().unwrap().join("jitney");
     assert!(
         binary.exists(),
-        "`{}` is missing: run `./bench cycles`, which builds it",
+        "`{}` is missing: run `./bench`, which builds it",
         binary.display()
     );
     binary

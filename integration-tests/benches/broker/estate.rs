@@ -4,16 +4,29 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use jitney_integration_tests::kills::LedgerKind;
+use jitney_sandbox::ci::CiIssuer;
 use serde_json::{Map, Value, json};
 
+pub const INSTALLATION: &str = "bench";
 pub const ACCOUNT: &str = "111122223333";
 pub const REGION: &str = "eu-central-1";
 pub const AUDIENCE: &str = "https://jitney.acme.example";
 /// How the broker calls the sandbox. Opens nothing else.
 pub const ACCESS_KEY_ID: &str = "AKIAJITNEYBENCH00000";
 pub const SECRET_ACCESS_KEY: &str = "only-for-the-sandbox-0000000000000000000";
-/// The longest that a lease here lives, and that its job may be silent: the bench beats for nobody.
-const SECONDS: u32 = 900;
+/// The longest that a lease here lives, in seconds.
+pub const LEASE_SECONDS: u32 = 900;
+
+/// In what one installation differs from another.
+#[derive(Clone, Copy)]
+pub struct Setup<'a> {
+    pub ci: &'a CiIssuer,
+    pub ledger: LedgerKind,
+    pub roles: usize,
+    /// The longest that a job may be silent, in seconds.
+    pub silence_seconds: u32,
+}
 
 /// The scope that job number `n` asks for.
 pub fn scope(n: usize, roles: usize) -> String {
@@ -41,6 +54,10 @@ pub fn write_estate(folder: &Path, roles: usize) -> PathBuf {
             "iam:PutRolePolicy", "iam:DeleteRolePolicy",
         ],
         "Resource": format!("arn:aws:iam::{ACCOUNT}:role/jitney-*"),
+    }, {
+        "Effect": "Allow",
+        "Action": "iam:ListRoles",
+        "Resource": "*",
     }]});
     let role = |n: usize| {
         let store = json!({"Version": "2012-10-17", "Statement": [{
@@ -69,13 +86,8 @@ pub fn write_estate(folder: &Path, roles: usize) -> PathBuf {
 
 /// Writes the broker's configuration and its policy: as operators write them, but for the budgets,
 /// which are meant to stop exactly what a bench does.
-pub fn write_configuration(
-    folder: &Path,
-    roles: usize,
-    port: u16,
-    issuer: &str,
-    cloud: &str,
-) -> PathBuf {
+pub fn write_configuration(folder: &Path, setup: &Setup<'_>, port: u16, cloud: &str) -> PathBuf {
+    let roles = setup.roles;
     let resources: Map<String, Value> = (0..roles)
         .map(|n| {
             let resource = json!({
@@ -89,13 +101,13 @@ pub fn write_configuration(
         })
         .collect();
     let configuration = json!({
-        "installation": "bench",
+        "installation": INSTALLATION,
         "broker": {"listen": format!("127.0.0.1:{port}")},
-        "ledger": {"path": "jitney.db"},
+        "ledger": setup.ledger.section(folder),
         "keys": {"stamp_secret_file": "stamp.key", "audit_key_file": "audit.key"},
         "policies": {"directory": "policies"},
         "issuers": [{
-            "name": "ci", "url": issuer, "provider": "github-actions", "audience": AUDIENCE,
+            "name": "ci", "url": setup.ci.url(), "provider": "github-actions", "audience": AUDIENCE,
             "allow_private": true,
         }],
         "targets": {"acme-prod": {
@@ -107,7 +119,7 @@ pub fn write_configuration(
             "leases_per_repository_max": 1_000_000,
             "leases_per_tenant_max": 1_000_000,
         },
-        "silence": {"limit_seconds": SECONDS},
+        "silence": {"limit_seconds": setup.silence_seconds},
     });
     let policies = folder.join("policies");
     fs::create_dir_all(&policies).unwrap();
@@ -138,7 +150,7 @@ when
     principal.git_ref.protected &&
     principal.workflow.top_ref == "acme/shop/.github/workflows/deploy.yml@refs/heads/main" &&
     context.path.within.contains("releases/") &&
-    context.ttl_seconds <= {SECONDS}
+    context.ttl_seconds <= {LEASE_SECONDS}
 }};
 "#
     )
