@@ -147,7 +147,7 @@ impl Core {
         let (id, now) = (OrderId::fresh(), self.clock.now());
         says.tidy(now);
         for lane in &lanes {
-            self.put_cut(says, change, lane, now);
+            self.put_cut(says, change, lane, now, aim.is_everything());
         }
         let entry = Entry::new(now, Event::KillOrdered)
             .field("order", id)
@@ -178,22 +178,30 @@ impl Core {
     }
 
     /// Cuts a lane: a watermark ahead of every clock, and no elevation until all clocks are past
-    /// it, or what is elevated would be dead on arrival.
+    /// it, or what is elevated would be dead on arrival. A recovery does not know which calls are
+    /// under way, so its watermark is past the latest moment at which one can land; other orders end
+    /// every lease by its own name as well.
     fn put_cut(
         &self,
         says: &mut Standing,
         change: &mut Transaction,
         lane: &LaneId,
         now: Timestamp,
+        recovers: bool,
     ) -> Timestamp {
-        let watermark = Timestamp::from_seconds(now.plus(SKEW_MAX).as_seconds().saturating_add(1));
-        let reach = self
-            .adapters
-            .get(&lane.target)
-            .map(|adapter| adapter.reach());
-        let lives = reach.map_or(Duration::ZERO, |reach| {
-            reach.issues_within.saturating_add(reach.lives)
+        let adapter = self.adapters.get(&lane.target);
+        let reach = adapter.map(|adapter| adapter.reach());
+        let (issues_within, lives) = reach.map_or((Duration::ZERO, Duration::ZERO), |reach| {
+            (reach.issues_within, reach.lives)
         });
+        let lands = if recovers {
+            issues_within
+        } else {
+            Duration::ZERO
+        };
+        let ahead = now.plus(lands).plus(SKEW_MAX);
+        let watermark = Timestamp::from_seconds(ahead.as_seconds().saturating_add(1));
+        let lives = issues_within.saturating_add(lives);
         change.holds_placed.push(Hold {
             lane: lane.clone(),
             held: Held::IssuedBefore(watermark),
