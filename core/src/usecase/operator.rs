@@ -74,6 +74,14 @@ pub struct OrderProgress {
     pub exposed_until: Option<Timestamp>,
 }
 
+/// The lanes in which an order lets everything fall at once.
+#[derive(Debug, Default)]
+pub(super) struct Cuts {
+    pub(super) lanes: BTreeSet<LaneId>,
+    /// Calls may be under way of which the ledger knows nothing.
+    pub(super) forgotten: bool,
+}
+
 impl Core {
     /// What an aim would end now. Changes nothing.
     ///
@@ -119,15 +127,14 @@ impl Core {
                  a resource, a lease or a time",
             ));
         }
-        let lanes = if cut_lanes {
-            self.aim(&aim).await?.lanes
-        } else {
-            BTreeSet::new()
-        };
+        let mut cuts = Cuts::default();
+        if cut_lanes {
+            cuts.lanes = self.aim(&aim).await?.lanes;
+        }
         let posted = self.books.standing().await?;
         let mut says = posted.says.clone();
         let mut change = Transaction::default();
-        let id = self.put_order(&mut says, &mut change, aim, lanes, signed)?;
+        let id = self.put_order(&mut says, &mut change, aim, cuts, signed)?;
         change.sheets.push(posted.changed(&says)?);
         self.books.note(change).await?;
         self.books.standing().await?;
@@ -141,13 +148,14 @@ impl Core {
         says: &mut Standing,
         change: &mut Transaction,
         aim: Aim,
-        lanes: BTreeSet<LaneId>,
+        cuts: Cuts,
         signed: &Signed,
     ) -> Result<OrderId, Refusal> {
         let (id, now) = (OrderId::fresh(), self.clock.now());
         says.tidy(now);
+        let lanes = cuts.lanes;
         for lane in &lanes {
-            self.put_cut(says, change, lane, now, aim.is_everything());
+            self.put_cut(says, change, lane, now, cuts.forgotten);
         }
         let entry = Entry::new(now, Event::KillOrdered)
             .field("order", id)
@@ -178,23 +186,22 @@ impl Core {
     }
 
     /// Cuts a lane: a watermark ahead of every clock, and no elevation until all clocks are past
-    /// it, or what is elevated would be dead on arrival. A recovery does not know which calls are
-    /// under way, so its watermark is past the latest moment at which one can land; other orders end
-    /// every lease by its own name as well.
+    /// it, or what is elevated would be dead on arrival. Where calls are forgotten it is past the
+    /// latest moment at which one can land; else every lease is ended by its own name as well.
     fn put_cut(
         &self,
         says: &mut Standing,
         change: &mut Transaction,
         lane: &LaneId,
         now: Timestamp,
-        recovers: bool,
+        forgotten: bool,
     ) -> Timestamp {
         let adapter = self.adapters.get(&lane.target);
         let reach = adapter.map(|adapter| adapter.reach());
         let (issues_within, lives) = reach.map_or((Duration::ZERO, Duration::ZERO), |reach| {
             (reach.issues_within, reach.lives)
         });
-        let lands = if recovers {
+        let lands = if forgotten {
             issues_within
         } else {
             Duration::ZERO

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use super::operator::Cuts;
 use super::{Core, Signed};
 use crate::adapter::Mark;
 use crate::audit::{Entry, Event};
@@ -150,7 +151,11 @@ impl Core {
             since: Some(Timestamp::default()),
             ..Aim::default()
         };
-        self.put_order(says, change, everything, found.lanes.clone(), signed)?;
+        let cuts = Cuts {
+            lanes: found.lanes.clone(),
+            forgotten: true,
+        };
+        self.put_order(says, change, everything, cuts, signed)?;
         let cuts = &change.holds_placed;
         let cut_before = cuts.iter().filter_map(|hold| hold.issued_by).max();
         let over_at = cuts.iter().map(|hold| hold.until).max();

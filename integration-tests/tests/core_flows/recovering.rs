@@ -11,7 +11,7 @@ use jitney_core::id::LeaseId;
 use jitney_core::ledger::{CommitError, Ledger, Transaction};
 use jitney_core::standing::Seen;
 use jitney_core::usecase::{Core, Signed};
-use jitney_integration_tests::fake_cloud::SETTLE;
+use jitney_integration_tests::fake_cloud::{LANDS_WITHIN, SETTLE};
 use jitney_integration_tests::fixtures::{
     BACKUP, BACKUP_SCOPE, PROD, PROD_SCOPE, World, ask, proof,
 };
@@ -117,6 +117,12 @@ async fn a_restored_ledger_is_noticed_loosens_nothing_and_recovers() {
     for cloud in world.clouds.values() {
         assert_eq!(cloud.working(), Vec::new());
     }
+    // What the lost ledger had asked for can still land, and would be issued only then.
+    world.clock.pass(LANDS_WITHIN);
+    turn(&world, &core).await;
+    let mut early = ask("7", "7", "7", &[BACKUP_SCOPE]);
+    early.principal.token.issued_at = world.now();
+    assert_eq!(refused(&core, early).await.code, "try_again");
     // A token from before the recovery may have been used: the ledger would not know.
     world.clock.pass(seconds(180));
     turn(&world, &core).await;
@@ -175,6 +181,7 @@ async fn a_lane_in_a_higher_epoch_than_the_ledger_knows_of_is_noticed() {
         turn(&world, &core).await;
         world.clock.pass(seconds(61));
     }
+    world.clock.pass(LANDS_WITHIN);
     assert!(core.books.standing().await.unwrap().says.halt.is_none());
     let mut fresh = ask("6", "6", "6", &[PROD_SCOPE]);
     fresh.principal.token.issued_at = world.now();
