@@ -29,7 +29,7 @@ use jitney_integration_tests::simulation::world::{Script, play};
 use crate::bent::{Bend, BentLedger, read_number, rewrite};
 
 /// How many worlds a mutant may live through before it is called uncaught.
-const WORLDS_MAX: u64 = 400;
+const WORLDS_MAX: u64 = 1_200;
 
 const RECORDED: &str = "every grant in a cloud has an intent in the ledger, recorded first";
 pub const NOTHING_LEFT: &str = "no ended lease has a grant left behind it";
