@@ -14,7 +14,7 @@ use jitney_core::id::InstallationName;
 use jitney_core::lease::{self, Revoking, Terms};
 use jitney_core::plan::LaneId;
 use jitney_core::time::{Clock as _, Timestamp};
-use jitney_gcp::simulated::{Google, Lender, POLICY_CHANGED, Remembered};
+use jitney_gcp::simulated::{Google, Lender, POLICY_CHANGED};
 use serde_json::Value;
 
 use super::accounts::Written;
@@ -262,10 +262,7 @@ impl CloudPort {
         holds: &[Hold],
     ) -> Result<Pass, Believed> {
         // One pass over a lane at a time: that is the driver's promise.
-        let mut remembered = lock(&self.memory)
-            .accounts
-            .remove(lane)
-            .unwrap_or_else(Remembered::default);
+        let mut remembered = lock(&self.memory).accounts.remove(lane).unwrap_or_default();
         let account = account_of(lane);
         let passed = self
             .hands
