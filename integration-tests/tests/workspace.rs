@@ -40,7 +40,7 @@ const MAY_KNOW: &[(&str, &str)] = &[
     ),
     (
         "jitney-integration-tests",
-        "aws core ledger-postgres ledger-spool ledger-sqlite sandbox",
+        "aws core gcp ledger-postgres ledger-spool ledger-sqlite sandbox",
     ),
 ];
 
