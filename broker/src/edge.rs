@@ -114,7 +114,7 @@ impl Drop for Written {
     }
 }
 
-/// The outermost layer: the line in the log, a count of refusals, and headers on every answer.
+/// The outermost layer: the line in the log, what is counted, and headers on every answer.
 pub(crate) async fn told(
     State(service): State<Arc<Service>>,
     mut call: Request,
@@ -134,6 +134,11 @@ pub(crate) async fn told(
     };
     call.extensions_mut().insert(line);
     let mut response = next.run(call).await;
+    service.metrics.took(
+        names::CALLS,
+        &[("route", &written.route)],
+        written.since.elapsed(),
+    );
     let code = response.extensions().get::<Code>().map(|code| code.0);
     if let Some(code) = code {
         let labels = [("code", code.as_str())];

@@ -28,6 +28,8 @@ pub mod names {
     pub const MINTS: &str = "jitney_mints_total";
     /// Leases that began to end, by why.
     pub const ENDS: &str = "jitney_ends_total";
+    /// How long calls took, by route.
+    pub const CALLS: &str = "jitney_call_seconds";
     /// Calls that were refused, by code.
     pub const REFUSALS: &str = "jitney_refusals_total";
     /// Calls to webhooks, by what came of them.
@@ -66,6 +68,13 @@ const HISTOGRAMS: &[(&str, &str, &[f64])] = &[
         "From the end of a lease until its revocation was read back, and until evidence.",
         &[
             0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0, 14400.0,
+        ],
+    ),
+    (
+        names::CALLS,
+        "From a call's head until its answer, by route; what a cloud took to grant is in it.",
+        &[
+            0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0,
         ],
     ),
     (

@@ -34,6 +34,7 @@ async fn refusals_are_counted_by_code_and_name_nobody() {
         "jitney_refusals_total{code=\"denied\"} 1",
         "jitney_refusals_total{code=\"unknown_resource\"} 1",
         "jitney_refusals_total{code=\"not_found\"} 1",
+        "jitney_call_seconds_count{route=\"/v1/requests\"} 3",
         "# TYPE jitney_jwks_age_seconds gauge",
     ] {
         assert!(text.lines().any(|l| l == line), "{line}\nin\n{text}");
