@@ -1,6 +1,6 @@
 //! The real broker, measured over HTTP on loopback: `jitney serve` with its ledger on disk, `jitney
-//! sandbox` as the cloud in a process of its own. `./bench` runs it; `docs/benchmarks.md` says what
-//! the numbers mean.
+//! sandbox` as the cloud in a process of its own. And its ledgers alone. `./bench` runs it;
+//! `docs/benchmarks.md` says what the numbers mean.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,6 +12,7 @@
 
 mod beats;
 mod cloud;
+mod commits;
 mod cycles;
 mod estate;
 mod jitney;
@@ -51,6 +52,8 @@ enum What {
     Cycles(cycles::Arguments),
     /// A ledger with a long past, and many leases that beat.
     Scale(scale::Arguments),
+    /// The durable commits of a ledger alone.
+    Commits(commits::Arguments),
 }
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
@@ -60,5 +63,6 @@ async fn main() {
     match &arguments.what {
         What::Cycles(cycles) => cycles::run(cycles, &arguments.directory, &ci).await,
         What::Scale(scale) => scale::run(scale, &arguments.directory, &ci).await,
+        What::Commits(commits) => commits::run(commits, &arguments.directory).await,
     }
 }
