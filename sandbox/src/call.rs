@@ -3,9 +3,12 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
+use axum::extract::Request;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use percent_encoding::percent_decode_str;
+
+use crate::connection::Wire;
 
 /// A request with its body read.
 #[derive(Debug)]
@@ -20,7 +23,34 @@ pub(crate) struct Call {
     pub(crate) peer: IpAddr,
 }
 
+/// The body of a request is longer than is read.
+#[derive(Debug)]
+pub(crate) struct TooLong {
+    pub(crate) path: String,
+}
+
 impl Call {
+    /// Reads a request whole.
+    pub(crate) async fn read(
+        request: Request,
+        wire: &Wire,
+        body_bytes_max: usize,
+    ) -> Result<Call, TooLong> {
+        let (head, body) = request.into_parts();
+        let path = head.uri.path().to_owned();
+        let Ok(body) = axum::body::to_bytes(body, body_bytes_max).await else {
+            return Err(TooLong { path });
+        };
+        Ok(Call {
+            method: head.method,
+            path,
+            query: head.uri.query().unwrap_or_default().to_owned(),
+            headers: head.headers,
+            body,
+            peer: wire.peer.ip(),
+        })
+    }
+
     /// A header's value; `None` when absent or not plain text.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())

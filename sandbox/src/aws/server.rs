@@ -22,7 +22,7 @@ use super::limits::throttled;
 use super::query_protocol::Params;
 use super::sigv4::{self, ClaimedSignature};
 use super::{iam, s3, sts};
-use crate::call::{Answer, Call};
+use crate::call::{Answer, Call, TooLong};
 use crate::controls;
 
 /// The most a request's body may have: an upload part of the usual clients is 8 MiB.
@@ -116,22 +116,16 @@ pub(crate) async fn handle(
     request: axum::extract::Request,
 ) -> Response {
     let arrived = Timestamp::now();
-    let (head, body) = request.into_parts();
-    let Ok(body) = axum::body::to_bytes(body, BODY_BYTES_MAX).await else {
-        let error = AwsError::new(
-            400,
-            "EntityTooLarge",
-            "Your proposed upload exceeds the maximum allowed object size.",
-        );
-        return written(&cloud, error.as_s3_answer(head.uri.path(), "unread"));
-    };
-    let call = Call {
-        method: head.method,
-        path: head.uri.path().to_owned(),
-        query: head.uri.query().unwrap_or_default().to_owned(),
-        headers: head.headers,
-        body,
-        peer: wire.peer.ip(),
+    let call = match Call::read(request, &wire, BODY_BYTES_MAX).await {
+        Ok(call) => call,
+        Err(TooLong { path }) => {
+            let error = AwsError::new(
+                400,
+                "EntityTooLarge",
+                "Your proposed upload exceeds the maximum allowed object size.",
+            );
+            return written(&cloud, error.as_s3_answer(&path, "unread"));
+        }
     };
     if let Some(answer) = controls::answer(&*cloud, &call) {
         return written(&cloud, answer);

@@ -46,7 +46,6 @@ mod tenant;
 mod vault;
 mod world;
 
-use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 
@@ -59,6 +58,7 @@ use uuid::Uuid;
 use crate::clock::SandboxClock;
 use crate::faults::Faults;
 use crate::journal::{Entry, UnderWay};
+use crate::port::CannotListen;
 use crate::tls::{CertificateError, Certificates};
 
 pub use book::{EndedBy, GrantInfo, Origin};
@@ -102,17 +102,9 @@ impl AzureOptions {
 /// Why a sandbox does not start.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// The address is reachable from outside.
-    #[error("the sandbox listens on loopback only, and `{0}` is not a loopback address")]
-    NotLoopback(SocketAddr),
-    /// The port cannot be taken.
-    #[error("cannot listen on `{address}`: {source}")]
-    Listen {
-        /// Where.
-        address: SocketAddr,
-        /// Why not.
-        source: io::Error,
-    },
+    /// There is no port to listen on.
+    #[error(transparent)]
+    Listen(#[from] CannotListen),
     /// The estate does not hold together.
     #[error(transparent)]
     Estate(#[from] EstateError),
@@ -144,9 +136,7 @@ impl AzureSandbox {
     /// # Errors
     /// An address that is not loopback, a port in use, or an estate that does not hold together.
     pub async fn start(options: AzureOptions) -> Result<AzureSandbox, StartError> {
-        if !options.listen.ip().is_loopback() {
-            return Err(StartError::NotLoopback(options.listen));
-        }
+        CannotListen::beyond_loopback(options.listen)?;
         // Searching for two primes takes a good part of a second, once in a process.
         let key = tokio::task::spawn_blocking(access_token::signing_key);
         key.await.ok().flatten().ok_or(StartError::Key)?;
@@ -161,19 +151,16 @@ impl AzureSandbox {
             vault_keys,
         )?);
         let certificates = Certificates::make()?;
-        let failed = |source| StartError::Listen {
-            address: options.listen,
-            source,
-        };
-        let listener = TcpListener::bind(options.listen).map_err(failed)?;
-        listener.set_nonblocking(true).map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
+        let failed = CannotListen::at(options.listen);
+        let listener = TcpListener::bind(options.listen).map_err(&failed)?;
+        listener.set_nonblocking(true).map_err(&failed)?;
+        let address = listener.local_addr().map_err(&failed)?;
         let router = Router::new()
             .fallback(server::handle)
             .with_state(Arc::clone(&cloud));
         let handle = Handle::new();
         let serving = axum_server::from_tcp(listener)
-            .map_err(failed)?
+            .map_err(&failed)?
             .acceptor(certificates.acceptor())
             .handle(handle.clone())
             .serve(router.into_make_service());

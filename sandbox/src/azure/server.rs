@@ -164,18 +164,9 @@ pub(crate) async fn handle(
     request: axum::extract::Request,
 ) -> Response {
     let arrived = Timestamp::now();
-    let (head, body) = request.into_parts();
-    let Ok(body) = axum::body::to_bytes(body, BODY_BYTES_MAX).await else {
+    let Ok(call) = Call::read(request, &wire, BODY_BYTES_MAX).await else {
         let error = ArmError::new(413, "RequestTooLarge", "The request body is too large.");
         return written(&cloud, error.as_answer(), "");
-    };
-    let call = Call {
-        method: head.method,
-        path: head.uri.path().to_owned(),
-        query: head.uri.query().unwrap_or_default().to_owned(),
-        headers: head.headers,
-        body,
-        peer: wire.peer.ip(),
     };
     if let Some(answer) = controls::answer(&*cloud, &call) {
         return written(&cloud, answer, "");

@@ -38,18 +38,16 @@ mod server;
 mod storage;
 mod tokens;
 
-use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Router;
 use thiserror::Error;
-use tokio::sync::oneshot;
 
 use crate::clock::SandboxClock;
-use crate::connection::{CuttableListener, Wire};
 use crate::faults::Faults;
 use crate::journal::{Entry, UnderWay};
+use crate::port::{CannotListen, Port};
 
 pub use access::Verdict;
 pub use audit::{AccountState, Standing, StandingBinding};
@@ -103,17 +101,9 @@ impl Default for GcpOptions {
 /// Why a sandbox does not start.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// The address is reachable from outside.
-    #[error("the sandbox listens on loopback only, and `{0}` is not a loopback address")]
-    NotLoopback(SocketAddr),
-    /// The port cannot be taken.
-    #[error("cannot listen on `{address}`: {source}")]
-    Listen {
-        /// Where.
-        address: SocketAddr,
-        /// Why not.
-        source: io::Error,
-    },
+    /// There is no port to listen on.
+    #[error(transparent)]
+    Listen(#[from] CannotListen),
     /// The estate does not hold together.
     #[error(transparent)]
     Estate(#[from] EstateError),
@@ -122,9 +112,7 @@ pub enum StartError {
 /// A running sandbox. Dropping it stops it.
 pub struct GcpSandbox {
     cloud: Arc<Cloud>,
-    address: SocketAddr,
-    /// Dropped with the sandbox, which ends the server.
-    _stop: oneshot::Sender<()>,
+    port: Port,
 }
 
 impl GcpSandbox {
@@ -133,42 +121,21 @@ impl GcpSandbox {
     /// # Errors
     /// An address that is not loopback, a port in use, or an estate that does not hold together.
     pub async fn start(options: GcpOptions) -> Result<GcpSandbox, StartError> {
-        if !options.listen.ip().is_loopback() {
-            return Err(StartError::NotLoopback(options.listen));
-        }
         let cloud = Cloud::found(options.estate, options.seed, options.limits)?;
         cloud
             .settings
             .set_ignore_disabling(options.ignore_disabling);
         cloud.settings.set_lags(options.lags);
-        let failed = |source| StartError::Listen {
-            address: options.listen,
-            source,
-        };
-        let listener = CuttableListener::bind(options.listen)
-            .await
-            .map_err(failed)?;
-        let address = axum::serve::Listener::local_addr(&listener).map_err(failed)?;
-        let (stop, stopped) = oneshot::channel::<()>();
-        let service = Router::new()
+        let router = Router::new()
             .fallback(server::handle)
-            .with_state(Arc::clone(&cloud))
-            .into_make_service_with_connect_info::<Wire>();
-        let serving = axum::serve(listener, service).with_graceful_shutdown(async move {
-            // Ends when the sender is dropped.
-            let _ = stopped.await;
-        });
-        tokio::spawn(async move { serving.await });
-        Ok(GcpSandbox {
-            cloud,
-            address,
-            _stop: stop,
-        })
+            .with_state(Arc::clone(&cloud));
+        let port = Port::open(options.listen, router).await?;
+        Ok(GcpSandbox { cloud, port })
     }
 
     /// Where it answers, as `http://127.0.0.1:PORT`: for every API, and for the metadata server.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.port.address())
     }
 
     /// The clock of conditions, expiry and lag.

@@ -3,9 +3,9 @@
 use std::io::Write;
 use std::net::SocketAddr;
 
-use jitney_sandbox::FaultKind;
 use jitney_sandbox::aws::estate::{Account, Bucket, Estate, ManagedPolicy, Role, User};
 use jitney_sandbox::aws::{AwsOptions, AwsSandbox, EstateError, RateLimits, StartError};
+use jitney_sandbox::{CannotListen, FaultKind};
 use serde_json::{Value, json};
 
 use crate::cloud::*;
@@ -257,7 +257,10 @@ async fn it_listens_on_loopback_only() {
         })
         .await;
         assert!(
-            matches!(started, Err(StartError::NotLoopback(_))),
+            matches!(
+                started,
+                Err(StartError::Listen(CannotListen::NotLoopback(_)))
+            ),
             "{outside}"
         );
     }
