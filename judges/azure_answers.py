@@ -55,6 +55,7 @@ DENY_ASSIGNMENT = {
     "principals": [PRINCIPAL],
     "excludePrincipals": [PRINCIPAL],
     "isSystemProtected": "bool",
+    "denyAssignmentEffect": "str",
     "condition": "str",
     "conditionVersion": "str",
     "createdOn": "time",

@@ -95,7 +95,7 @@ OPERATIONS = {
     *("Token", "Discovery", "Metadata", "Tenants_List", "Subscriptions_List"),
     *(f"RoleAssignments_{verb}" for verb in ["Create", "Get", "Delete", "ListForScope"]),
     *("RoleDefinitions_Get", "RoleDefinitions_List"),
-    *(f"DenyAssignments_{verb}" for verb in ["Create", "Get", "Delete", "ListForScope"]),
+    *(f"DenyAssignments_{verb}" for verb in ["CreateOrUpdate", "Get", "Delete", "ListForScope"]),
     *(
         f"RoleAssignmentScheduleRequests_{verb}"
         for verb in ["Create", "Get", "ListForScope", "Cancel", "Validate"]
