@@ -161,6 +161,10 @@ def judge_azure(verdict, module, sources):
     judge_azure_broker(verdict, module, resources["azurerm_role_assignment.broker"])
     judge_azure_roles(verdict, module, resources["azurerm_role_definition.blob"], sources)
     judge_target(verdict, "azure", module, (sources / "adapters/azure/src/config.rs").read_text())
+    stops = module.named("variable")["fast_stop"]
+    verdict.equal("azure: nothing is stopped unasked", stops["default"], False)
+    asked = r'%\{~if var\.fast_stop\}\s+fast_stop = "deny-assignment"\s+%\{~endif\}'
+    verdict.holds("azure: a fast stop is what the variable says", re.search(asked, module.text))
 
 
 def judge_azure_broker(verdict, module, giving):
