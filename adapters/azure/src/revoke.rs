@@ -252,7 +252,8 @@ impl AzureAdapter {
                     continue;
                 };
                 tracing::warn!(code = fault.code, fault = %fault.logged,
-                    "a lease that has ended could not be stopped by a deny assignment; its role is                      removed as soon as PIM lets it be");
+                    "a lease that has ended could not be stopped by a deny assignment; its role is \
+                     removed as soon as PIM lets it be");
                 if is_final(&fault) {
                     calm.take_none_for(&lease.handle);
                 }
