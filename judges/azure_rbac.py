@@ -151,16 +151,29 @@ class Rbac:
         denial = {
             "denyAssignmentName": "stop",
             "principals": [{"id": estate.SLOT.object_id, "type": "ServicePrincipal"}],
-            "permissions": [{"actions": ["*"], "dataActions": ["*"]}],
+            "permissions": [{"actions": ["*/write", "*/delete", "*/action"]}],
         }
         body = {"properties": denial}
+        for what, wrong in [
+            ("a denial of everything", {"permissions": [{"actions": ["*"]}]}),
+            ("a denial of reading", {"permissions": [{"actions": ["*/read"]}]}),
+            ("a denial of data actions", {"permissions": [{"actions": ["*/write"], "dataActions": ["*"]}]}),
+            ("a denial of a group", {"principals": [{"id": estate.SLOT.object_id, "type": "Group"}]}),
+            ("a denial that spares nobody", {"excludePrincipals": []}),
+        ]:
+            seen, _ = azure.by_hand(estate.BROKER, "PUT", path, {"properties": {**denial, **wrong}})
+            azure.verdict.equal(f"{what} is refused", seen, 400)
         for who, status in [(estate.SLOT, 403), (estate.BROKER, 201)]:
             seen, _ = azure.by_hand(who, "PUT", path, body)
             azure.verdict.equal("a denial is put", seen, status)
-        [listed] = azure.ok("denials are listed", lambda: denials.list_for_scope(estate.CONTAINER))
+        of_slot = f"principalId eq '{estate.SLOT.object_id}'"
+        [listed] = azure.ok(
+            "denials are listed", lambda: denials.list_for_scope(estate.at(""), filter=of_slot)
+        )
         azure.verdict.equal("it is among them", listed.name, name)
         read = azure.ok("it is read", lambda: denials.get(estate.CONTAINER, name))
         azure.verdict.equal("with whom it is about", read.principals[0].id, estate.SLOT.object_id)
+        azure.verdict.equal("and what", read.permissions[0].actions, denial["permissions"][0]["actions"])
         for who, status in [(estate.SLOT, 403), (estate.BROKER, 200), (estate.BROKER, 204)]:
             seen, _ = azure.by_hand(who, "DELETE", path)
             azure.verdict.equal("a denial is deleted", seen, status)

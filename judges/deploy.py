@@ -161,6 +161,10 @@ def judge_azure(verdict, module, sources):
     judge_azure_broker(verdict, module, resources["azurerm_role_assignment.broker"])
     judge_azure_roles(verdict, module, resources["azurerm_role_definition.blob"], sources)
     judge_target(verdict, "azure", module, (sources / "adapters/azure/src/config.rs").read_text())
+    stops = module.named("variable")["fast_stop"]
+    verdict.equal("azure: nothing is stopped unasked", stops["default"], False)
+    asked = r'%\{~if var\.fast_stop\}\s+fast_stop = "deny-assignment"\s+%\{~endif\}'
+    verdict.holds("azure: a fast stop is what the variable says", re.search(asked, module.text))
 
 
 def judge_azure_broker(verdict, module, giving):
@@ -230,8 +234,9 @@ def judge_google(verdict, module, sources):
     permissions = {
         name.split(".")[1]: set(body["permissions"])
         for name, body in resources.items()
-        if name.startswith("google_project_iam_custom_role.")
+        if name.startswith("google_project_iam_custom_role.") and "for_each" not in body
     }
+    judge_entitlements(verdict, module, resources)
     for name, verb in (("lender", "enable"), ("taker", "disable")):
         of_accounts = {f"iam.serviceAccounts.{it}" for it in ("get", verb, "update")}
         verdict.equal(f"google: the {name} does its half", permissions[name], of_accounts)
@@ -261,6 +266,32 @@ def judge_google(verdict, module, sources):
     verdict.holds("google: it gives leased roles alone", limited, condition)
     leased = "for role in var.leased_roles" in condition
     verdict.holds("google: and these are they", leased, condition)
+
+
+def judge_entitlements(verdict, module, resources):
+    """Who may ask, for what, and that the broker itself neither grants nor writes policies then."""
+    leased = resources["google_privileged_access_manager_entitlement.leased"]
+    default = module.named("variable")["entitlements"]["default"]
+    verdict.equal("google: no entitlement is made unasked", default, {})
+    verdict.holds("google: a job waits for nobody's approval", "approval_workflow" not in leased)
+    pool = '${[for account in google_service_account.slot : "serviceAccount:${account.email}"]}'
+    asking = leased["eligible_users"][0]["principals"]
+    verdict.equal("google: the pool asks, and nobody else", asking, pool)
+    access = leased["privileged_access"][0]["gcp_iam_access"][0]
+    project = "//cloudresourcemanager.googleapis.com/projects/${var.project}"
+    verdict.equal("google: it gives on the project", access["resource"], project)
+    given = access["role_bindings"][0]
+    asked = {"role": "${each.value.role}", "condition_expression": "${each.value.condition}"}
+    verdict.equal("google: what the variable says, as it says it", given, asked)
+    managing = set(re.findall(r'"(privilegedaccessmanager\.[\w.]+)"', module.text))
+    verbs = {it.rsplit(".", 1)[1] for it in managing}
+    reads = {"get", "list", "checkOnboardingStatus"}
+    verdict.equal("google: the broker looks and revokes", verbs - reads, {"revoke"})
+    binder = resources["google_project_iam_member.binder"]["for_each"]
+    unless = "${local.managed ? {} : local.both}"
+    verdict.equal("google: it writes no policy beside entitlements", binder, unless)
+    target = re.search(r'mode = "\$\{local\.managed \? "pam" : "sa-pool"\}"', module.text)
+    verdict.holds("google: the printed pool is of that mode", target)
 
 
 def main():

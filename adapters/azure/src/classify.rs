@@ -21,6 +21,8 @@ pub(crate) const DOES_NOT_EXIST: &str = "RoleAssignmentDoesNotExist";
 pub(crate) const TOO_SHORT: &str = "ActiveDurationTooShort";
 /// The tenant has no licence for PIM, or none any more: then PIM answers nobody.
 pub(crate) const NO_LICENCE: &str = "AadPremiumLicenseRequired";
+/// Whoever asks may not.
+pub(crate) const NOT_AUTHORIZED: &str = "AuthorizationFailed";
 /// PIM has had a request of this name.
 pub(crate) const REQUEST_EXISTS: [&str; 2] = [
     "RoleAssignmentRequestExists",
@@ -128,7 +130,7 @@ fn by_code(code: &str, message: &str) -> Option<Belief> {
         // "The client '…' with object id '…' does not have authorization to perform action '…' over
         // scope '…' or the scope is invalid." (Resource Manager). On a removal it is no sign that
         // nothing is there.
-        "AuthorizationFailed" | "LinkedAuthorizationFailed" | "InsufficientPermissions" => {
+        NOT_AUTHORIZED | "LinkedAuthorizationFailed" | "InsufficientPermissions" => {
             belief(permanent, "azure_access_denied", TOLD_REFUSED)
         }
 
@@ -205,6 +207,9 @@ fn by_code(code: &str, message: &str) -> Option<Belief> {
         | "InvalidResourceType"
         | "InvalidPrincipalId"
         | "InvalidRoleDefinitionId" => belief(permanent, "azure_request_invalid", TOLD_REFUSED),
+
+        // "'…' is not permitted in user assigned deny assignments." (RBAC)
+        "InvalidActionOrNotAction" => belief(permanent, "azure_not_deniable", TOLD_REFUSED),
 
         // "The tenant needs to have Microsoft Entra ID P2 or Microsoft Entra ID Governance
         // license." (PIM)

@@ -35,6 +35,14 @@ pub enum Mode {
     Rbac,
 }
 
+/// What stops an ended lease whose role PIM does not let anybody take yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FastStop {
+    /// A deny assignment for its slot.
+    DenyAssignment,
+}
+
 /// What a job receives.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -134,6 +142,7 @@ pub struct AzureTarget {
     pub(crate) subscription: Uuid,
     pub(crate) environment: Environment,
     pub(crate) mode: Mode,
+    pub(crate) fast_stop: Option<FastStop>,
     pub(crate) slots: BTreeMap<String, Slot>,
     pub(crate) roles: BTreeMap<String, Uuid>,
     pub(crate) hands_out: HandsOut,
@@ -159,6 +168,7 @@ struct Written {
     environment: Environment,
     #[serde(default)]
     mode: Mode,
+    fast_stop: Option<FastStop>,
     slots: BTreeMap<String, Slot>,
     #[serde(default)]
     roles: BTreeMap<String, String>,
@@ -240,6 +250,12 @@ pub enum BadTarget {
     /// Whoever gives could be given to.
     #[error("slot `{0}` is the application that Jitney itself calls Azure with")]
     OwnIdentity(String),
+    /// There is nothing that a fast stop could be faster than.
+    #[error(
+        "`fast_stop` is set and `mode` is `rbac`: there a removal is taken at once, and a denial \
+         would be in force no sooner; expected `mode` `pim`, or no `fast_stop`"
+    )]
+    NothingToStop,
 }
 
 pub(crate) fn text(key: &'static str, expected: &'static str, seen: &str) -> BadTarget {
@@ -272,6 +288,9 @@ impl TryFrom<Written> for AzureTarget {
     type Error = BadTarget;
 
     fn try_from(written: Written) -> Result<Self, BadTarget> {
+        if written.mode == Mode::Rbac && written.fast_stop.is_some() {
+            return Err(BadTarget::NothingToStop);
+        }
         written.check_pool()?;
         written.check_numbers()?;
         let roles = written.roles.iter().map(|(name, role)| {
@@ -286,6 +305,7 @@ impl TryFrom<Written> for AzureTarget {
             subscription: id("subscription", &written.subscription)?,
             environment: written.environment,
             mode: written.mode,
+            fast_stop: written.fast_stop,
             roles: roles.collect::<Result<_, _>>()?,
             slots: written.slots,
             hands_out: written.hands_out,

@@ -23,7 +23,7 @@ use crate::giving::{Asking, ambiguous, at};
 use crate::limits::{NOT_BARE_SECONDS, POLL_MILLISECONDS};
 use crate::resources::{RBAC_VERSION, Resource as Found};
 use crate::role::Definition;
-use crate::standing::Look;
+use crate::standing::{Denials, Look};
 use crate::terms::{Grant, Purpose, Terms};
 
 const TOLD_LATE: &str = "Azure was not asked in time; try again";
@@ -132,6 +132,10 @@ impl AzureAdapter {
             installation: &self.planner.installation,
             subscription: self.config().subscription,
             mode: terms.mode,
+            denials: match terms.fast_stop {
+                Some(_) => Denials::Expected,
+                None => Denials::Skipped,
+            },
         };
         let seen = look.at(terms.object_id, &BTreeSet::new()).await;
         let seen = seen.map_err(|error| fault(Call::Reads, "GET what the slot has", &error))?;

@@ -12,19 +12,28 @@ use jitney_core::time::Timestamp;
 use uuid::Uuid;
 
 use crate::adapter::CLOUD;
-use crate::arm::{Arm, Place, chain};
+use crate::arm::{Arm, NoAnswer, Place, chain};
 use crate::capability::{BlobAction, Carries, Terms};
 use crate::claims::Claims;
 use crate::classify::{Call, fault, printable};
 use crate::config::{AzureTarget, Mode};
 use crate::connect::{Clients, Identities};
 use crate::environment::Environment;
+use crate::giving::at;
 use crate::limits::{ASSIGNMENT_MARGIN_SECONDS, TOKEN_SECONDS_MAX};
-use crate::resources::{PIM_VERSION, PolicyAssignment, RBAC_VERSION, Resource as Found, Rule};
+use crate::resources::{
+    Assignment, PIM_VERSION, PolicyAssignment, RBAC_VERSION, Resource as Found, Rule,
+};
 use crate::role::Definition;
 use crate::scope::{Scope, guid, role};
-use crate::standing::{Look, Seen};
+use crate::standing::{Denials, Look, Seen};
 use crate::terms::role_id;
+
+/// What a fast stop needs.
+const DENYING: [&str; 2] = [
+    "Microsoft.Authorization/denyAssignments/write",
+    "Microsoft.Authorization/denyAssignments/delete",
+];
 
 /// What one look at a target found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -59,17 +68,23 @@ pub async fn examine(
     let clients = Clients::new(target, identities);
     let granter = (&identities.granter, target.environment);
     let granter = found.who("granter", granter).await;
-    if target.revoker_credentials.is_some() {
+    let revoker = if target.revoker_credentials.is_some() {
         let revoker = (&identities.revoker, target.environment);
-        found.who("revoker", revoker).await;
-    }
+        found.who("revoker", revoker).await
+    } else {
+        granter
+    };
     found.pool(target);
     let Some(granter) = granter else {
         return found;
     };
     found.clock(target, &clients.looking, now).await;
     found.reach(target, &clients.looking, granter).await;
-    for use_of in uses(target, resources, catalogue) {
+    let uses = uses(target, resources, catalogue);
+    if let (Some(_), Some(revoker)) = (target.fast_stop, revoker) {
+        found.stops(target, &clients.reading, revoker, &uses).await;
+    }
+    for use_of in uses {
         found.role(&clients.looking, &use_of).await;
         if target.mode == Mode::Pim {
             found.settings(target, &clients.looking, &use_of).await;
@@ -114,6 +129,22 @@ fn uses(target: &AzureTarget, resources: &[&Resource], catalogue: &Catalogue) ->
         }
     }
     uses
+}
+
+/// What an identity is assigned itself.
+async fn assigned(target: &AzureTarget, arm: &Arm, who: Uuid) -> Result<Vec<Assignment>, NoAnswer> {
+    let path = format!(
+        "/subscriptions/{}/providers/Microsoft.Authorization/roleAssignments",
+        target.subscription
+    );
+    let filter = format!("principalId eq '{who}'");
+    let place = Place {
+        path: &path,
+        api_version: RBAC_VERSION,
+        filter: Some(&filter),
+    };
+    let listed: Vec<Found<Assignment>> = arm.list(place).await?;
+    Ok(listed.into_iter().map(|found| found.properties).collect())
 }
 
 fn named(target: &AzureTarget, name: &str) -> Option<Uuid> {
@@ -188,25 +219,13 @@ impl Examination {
 
     /// What the granter itself may do: with its token, whoever has it may too.
     async fn reach(&mut self, target: &AzureTarget, arm: &Arm, granter: Uuid) {
-        let path = format!(
-            "/subscriptions/{}/providers/Microsoft.Authorization/roleAssignments",
-            target.subscription
-        );
-        let filter = format!("principalId eq '{granter}'");
-        let place = Place {
-            path: &path,
-            api_version: RBAC_VERSION,
-            filter: Some(&filter),
-        };
-        let listed = arm.list::<Found<crate::resources::Assignment>>(place).await;
-        let Ok(listed) = listed else {
+        let Ok(listed) = assigned(target, arm, granter).await else {
             let told =
                 "what the granter may do cannot be looked up: it may not read role assignments";
             self.wrong.push(told.to_owned());
             return;
         };
-        for found in listed {
-            let it = found.properties;
+        for it in listed {
             let bound = match &it.condition {
                 Some(_) => "bounded by a condition",
                 None => "bounded by nothing: it can give any role there to anybody",
@@ -215,6 +234,44 @@ impl Examination {
             self.well
                 .push(format!("the granter has {role} on {scope}, {bound}"));
         }
+    }
+
+    /// Whether deny assignments may be put and lifted wherever a lease would need one, as far as the
+    /// identity's own roles tell.
+    async fn stops(
+        &mut self,
+        target: &AzureTarget,
+        arm: &Arm,
+        who: Uuid,
+        uses: &BTreeSet<RoleUse>,
+    ) {
+        let mut places = Vec::new();
+        for found in assigned(target, arm, who).await.unwrap_or_default() {
+            let Ok(role) = role(&found.role_definition_id) else {
+                continue;
+            };
+            let path = role_id(target.subscription, role);
+            let definition = arm.get::<Found<Definition>>(at(&path, RBAC_VERSION)).await;
+            let may = |definition: &Definition| DENYING.iter().all(|name| definition.allows(name));
+            if definition.is_ok_and(|answer| may(&answer.body.properties)) {
+                places.push(found.scope);
+            }
+        }
+        let scopes: BTreeSet<&Scope> = uses.iter().map(|use_of| &use_of.scope).collect();
+        let is_reached = |scope: &&Scope| places.iter().any(|place| scope.is_within(place));
+        let (reached, not_reached): (Vec<_>, Vec<_>) = scopes.into_iter().partition(is_reached);
+        self.well.push(format!(
+            "`fast_stop` may put deny assignments on {} of the inventory's resources; Microsoft's own \
+             tools say that for data, as in blobs, none is taken",
+            reached.len()
+        ));
+        self.wrong.extend(not_reached.into_iter().map(|scope| {
+            format!(
+                "`fast_stop` is set, and no role of whoever takes back, object `{who}`, allows {} on \
+                 {scope}: give it one, as User Access Administrator, or take `fast_stop` out",
+                DENYING.join(" and ")
+            )
+        }));
     }
 
     async fn role(&mut self, arm: &Arm, use_of: &RoleUse) {
@@ -297,6 +354,10 @@ impl Examination {
             installation,
             subscription: target.subscription,
             mode: target.mode,
+            denials: match target.fast_stop {
+                Some(_) => Denials::Expected,
+                None => Denials::Skipped,
+            },
         };
         let mut bare = 0_u32;
         for (name, slot) in &target.slots {

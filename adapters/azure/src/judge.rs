@@ -34,10 +34,12 @@ pub(crate) struct Case {
     pub(crate) lapses: bool,
     /// Until when a call may land of which nobody knows what became of it.
     pub(crate) lands_by: Option<Timestamp>,
+    /// Whether a denial may stand, which is lifted in the slot's rest.
+    pub(crate) denied: bool,
 }
 
 impl Case {
-    pub(crate) fn of(lease: &Revoking) -> Self {
+    pub(crate) fn of(lease: &Revoking, denied: bool) -> Self {
         let terms = lease.terms();
         Self {
             lease: terms.id,
@@ -49,6 +51,7 @@ impl Case {
             // Whatever was granted was answered for, role by role. Only of a doubted lease may
             // something still be on its way.
             lands_by: (lease.why() == End::Doubted).then(|| lease.lands_by()),
+            denied,
         }
     }
 
@@ -81,6 +84,16 @@ impl Case {
     fn rests_until(&self, settled_at: Timestamp) -> Timestamp {
         let dead = self.exposed_until.plus(self.derived);
         dead.max(settled_at.plus(TAIL)).plus(SKEW)
+    }
+
+    /// How long it must rest at the least, from now: while a denial is lifted, and while that comes
+    /// to be in force.
+    fn rests_until_lifted(&self, settle: Duration, now: Timestamp) -> Timestamp {
+        if self.denied {
+            now.plus(LOOK_LATER).plus(settle)
+        } else {
+            now
+        }
     }
 }
 
@@ -119,6 +132,7 @@ pub(crate) fn judge(case: &Case, found: Found, settle: Duration, now: Timestamp)
         // It has settled by the wall clock, and by a clock that nobody can set.
         Some(written_at) if now >= written_at.plus(settles_in) && stood >= settles_in => {
             let hold_until = case.rests_until(written_at.plus(settle));
+            let hold_until = hold_until.max(case.rests_until_lifted(settle, now));
             Revocation::Evident {
                 evidence: Evidence::Settled {
                     written_at,
@@ -172,6 +186,7 @@ mod tests {
             derived: Duration::ZERO,
             lapses: false,
             lands_by: None,
+            denied: false,
         }
     }
 
@@ -242,6 +257,11 @@ mod tests {
             until(&case(Some(5_000)), 5_600),
             Some(at(5_000 + 600 + 300 + 60))
         );
+        // Long dead too, but a denial has to be lifted, and that to settle.
+        let mut stopped = case(Some(100));
+        assert_eq!(until(&stopped, 20_000), None);
+        stopped.denied = true;
+        assert_eq!(until(&stopped, 20_000), Some(at(20_000 + 60 + 600)));
         let mut deriving = case(Some(100));
         deriving.derived = Duration::from_secs(5_400);
         assert_eq!(until(&deriving, 700), Some(at(5_400 + 5_400 + 60)));

@@ -16,6 +16,7 @@ mod classify;
 mod condition;
 mod config;
 mod connect;
+mod denial;
 mod elevate;
 mod environment;
 mod examine;
@@ -43,7 +44,7 @@ pub use assertion::{
     AUDIENCE, Assertion, BROKER_SUBJECT, CannotSign, SLOT_SUBJECT_PREFIX, SignAssertion,
 };
 pub use config::{
-    AzureTarget, BadTarget, CredentialSource, HandsOut, Mode, PlatformIdentity, Slot,
+    AzureTarget, BadTarget, CredentialSource, FastStop, HandsOut, Mode, PlatformIdentity, Slot,
 };
 pub use connect::{CannotConnect, Identities};
 pub use environment::Environment;

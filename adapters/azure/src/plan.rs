@@ -50,6 +50,7 @@ impl Planner {
             client_id: slot.client_id,
             object_id: slot.object_id,
             mode: self.config.mode,
+            fast_stop: self.config.fast_stop,
             grants,
             audience: match kind {
                 Carries::Blobs => Audience::Storage,
@@ -69,6 +70,7 @@ impl Planner {
             derived_seconds,
             guarantees: guarantees(
                 &self.config,
+                kind,
                 order.wanted,
                 &lasting(order.wanted, &self.cloud),
                 derived_seconds,

@@ -34,6 +34,14 @@ pub(crate) enum Removal {
 }
 
 impl Removal {
+    /// Whether PIM has put it off.
+    pub(crate) const fn is_put_off(&self) -> bool {
+        match self {
+            Self::Floor { .. } | Self::NotVisible => true,
+            Self::Accepted | Self::Failed(_) => false,
+        }
+    }
+
     /// When it is worth while to try again.
     pub(crate) fn look_again(&self, now: Timestamp) -> Timestamp {
         let seconds = core::time::Duration::from_secs;

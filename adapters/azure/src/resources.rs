@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 pub(crate) const RBAC_VERSION: &str = "2022-04-01";
 /// Privileged Identity Management.
 pub(crate) const PIM_VERSION: &str = "2020-10-01";
+/// Deny assignments, where they are written. They are listed in the same version as roles, which
+/// every one of Azure's clouds has.
+pub(crate) const DENY_VERSION: &str = "2026-09-01";
 
 /// Something with a name and properties.
 #[derive(Debug, Clone, Deserialize)]
@@ -55,6 +58,23 @@ pub(crate) struct Request {
     pub(crate) status: String,
     pub(crate) justification: Option<String>,
     pub(crate) created_on: Option<String>,
+}
+
+/// A deny assignment, whoever made it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DenyAssignment {
+    #[serde(default)]
+    pub(crate) scope: String,
+    pub(crate) description: Option<String>,
+    pub(crate) principals: Option<Vec<DeniedPrincipal>>,
+    pub(crate) is_system_protected: Option<bool>,
+}
+
+/// Whom it is about.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct DeniedPrincipal {
+    pub(crate) id: Option<String>,
 }
 
 /// What became of a request.
@@ -155,6 +175,35 @@ pub(crate) struct Expiration {
 pub(crate) struct Ticket {
     pub(crate) ticket_number: String,
     pub(crate) ticket_system: &'static str,
+}
+
+/// A deny assignment that is asked for. Nobody is excluded, which is said by leaving the list out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct NewDenyAssignment {
+    pub(crate) deny_assignment_name: String,
+    pub(crate) description: String,
+    pub(crate) deny_assignment_effect: &'static str,
+    pub(crate) principals: [Named; 1],
+    pub(crate) permissions: [Denies; 1],
+}
+
+/// A principal by its object id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Named {
+    pub(crate) id: String,
+    #[serde(rename = "type")]
+    pub(crate) kind: &'static str,
+}
+
+/// What is denied.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Denies {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) actions: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) data_actions: Vec<String>,
 }
 
 /// The settings of a role in PIM, as they are in force on a scope.

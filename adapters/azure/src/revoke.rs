@@ -1,8 +1,9 @@
 //! Taking back: a slot is brought to having nothing of what is due and what is held, and what is
 //! found there afterwards is the only evidence.
 //!
-//! Every hand may take away, a late one too: on a slot nothing that is over is kept ended by
-//! something that a removal could undo.
+//! Every hand may take away, a late one too: a slot's roles are kept from it by nothing that a removal
+//! could undo. A denial is such a thing, so what lifts it is what was seen in Azure, and not what a
+//! ledger says.
 
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,6 +14,7 @@ use jitney_core::books::Recorded;
 use jitney_core::evidence::{Held, Hold, Revocation};
 use jitney_core::fault::{Fault, FaultKind};
 use jitney_core::handle::Handle;
+use jitney_core::id::LeaseId;
 use jitney_core::lease::Revoking;
 use jitney_core::plan::LaneId;
 use jitney_core::time::Timestamp;
@@ -21,12 +23,14 @@ use uuid::Uuid;
 use crate::adapter::{AzureAdapter, TOLD_REVOKING, own_fault};
 use crate::calm::Calm;
 use crate::classify::{Call, fault};
-use crate::config::Mode;
+use crate::config::{FastStop, Mode};
+use crate::denial::{Denial, is_final};
 use crate::judge::{Case, Found, judge};
 use crate::limits::LOOK_SECONDS;
 use crate::removing::Removal;
 use crate::scope::Scope;
-use crate::standing::{Look, Open, RoleAt, Seen, Standing};
+use crate::standing::{Denials, Denied, Look, Open, RoleAt, Seen, Standing};
+use crate::terms::{Grant, Terms};
 
 #[async_trait]
 impl Revoke for AzureAdapter {
@@ -42,7 +46,10 @@ impl Revoke for AzureAdapter {
         let mut calm = calm.lock().await;
         let before = self.look(&duty).await?;
         let removals = self.remove_all(&duty, &before, hand).await;
-        let after = if removals.is_empty() {
+        self.deny_what_stays(&duty, &before, &removals, hand, &mut calm)
+            .await;
+        let lifted = self.lift_what_is_over(&duty, &before, hand, &mut calm);
+        let after = if !lifted.await && removals.is_empty() {
             before.clone()
         } else {
             self.look(&duty).await?
@@ -56,6 +63,8 @@ impl Revoke for AzureAdapter {
             passed: self.watch.passed(),
             settle: self.config().settle(),
         };
+        // What was taken just now is seen gone from now on.
+        let _ = after.needless(&mut calm, round.passed, round.settle);
         Ok(round.pass(&mut calm))
     }
 
@@ -69,6 +78,7 @@ impl Revoke for AzureAdapter {
 struct Duty {
     principal: Uuid,
     mode: Mode,
+    denials: Denials,
     leases: Vec<DueLease>,
     held: BTreeSet<Held>,
 }
@@ -77,6 +87,8 @@ struct DueLease {
     case: Case,
     handle: Handle,
     places: BTreeSet<RoleAt>,
+    /// What stops it where it cannot be taken yet; nothing without a fast stop.
+    denials: BTreeMap<RoleAt, Denial>,
 }
 
 impl DueLease {
@@ -122,6 +134,15 @@ impl Duty {
         self.leases.iter().any(is_due) || self.held.iter().any(|held| covers(held, &open.handle))
     }
 
+    /// Whether a denial is for something that has ended.
+    fn is_over(&self, denied: &Denied) -> bool {
+        !self.is_due(denied) && self.held.iter().any(|held| covers(held, &denied.handle))
+    }
+
+    fn is_due(&self, denied: &Denied) -> bool {
+        self.leases.iter().any(|it| it.handle == denied.handle)
+    }
+
     /// What the identity has that is neither due nor ours.
     fn foreign<'a>(&'a self, seen: &'a Seen) -> impl Iterator<Item = &'a Standing> {
         let is_foreign = |it: &&Standing| it.handle.is_none() && self.ends(it).is_none();
@@ -154,25 +175,30 @@ impl AzureAdapter {
             ));
         };
         let (mut mode, mut leases) = (self.config().mode, Vec::new());
+        let mut is_used = self.config().fast_stop.is_some();
         for lease in due {
             let terms = self.terms(lease.terms())?;
             // What was recorded with the lease, and not what the configuration says meanwhile.
             if terms.mode == Mode::Pim {
                 mode = Mode::Pim;
             }
+            let denials = denials(&terms, lease.terms().id);
+            is_used |= terms.fast_stop.is_some();
             let places = terms
                 .grants
                 .into_iter()
                 .map(|grant| (grant.role, grant.scope));
             leases.push(DueLease {
-                case: Case::of(lease),
+                case: Case::of(lease, !denials.is_empty()),
                 handle: lease.terms().handle.clone(),
                 places: places.collect(),
+                denials,
             });
         }
         Ok(Duty {
             principal,
             mode,
+            denials: Denials::used(is_used),
             leases,
             held: holds.iter().map(|hold| hold.held.clone()).collect(),
         })
@@ -184,6 +210,7 @@ impl AzureAdapter {
             installation: &self.planner.installation,
             subscription: self.config().subscription,
             mode: duty.mode,
+            denials: duty.denials,
         };
         let seen = look.at(duty.principal, &duty.scopes()).await;
         seen.map_err(|error| fault(Call::Reads, "GET what the slot has", &error))
@@ -201,6 +228,71 @@ impl AzureAdapter {
             }
         }
         removals
+    }
+
+    /// Denies what PIM does not let us take yet. It stops nothing else that is done here, whatever
+    /// comes of it.
+    async fn deny_what_stays(
+        &self,
+        duty: &Duty,
+        seen: &Seen,
+        removals: &BTreeMap<RoleAt, Removal>,
+        hand: Hand,
+        calm: &mut Calm,
+    ) {
+        for lease in &duty.leases {
+            for (place, denial) in &lease.denials {
+                let is_put_off = removals.get(place).is_some_and(Removal::is_put_off);
+                let is_denied = seen.denied.iter().any(|it| it.name == denial.name);
+                if !is_put_off || is_denied || calm.takes_none_for(&lease.handle) {
+                    continue;
+                }
+                let denied = self.deny(duty.principal, denial, &lease.handle, hand.mark);
+                let Err(fault) = denied.await else {
+                    continue;
+                };
+                tracing::warn!(code = fault.code, fault = %fault.logged,
+                    "a lease that has ended could not be stopped by a deny assignment; its role is \
+                     removed as soon as PIM lets it be");
+                if is_final(&fault) {
+                    calm.take_none_for(&lease.handle);
+                }
+            }
+        }
+    }
+
+    /// Lifts the denials of what is over and was seen gone for long enough. Whether there was one.
+    async fn lift_what_is_over(
+        &self,
+        duty: &Duty,
+        seen: &Seen,
+        hand: Hand,
+        calm: &mut Calm,
+    ) -> bool {
+        let needless = seen.needless(calm, self.watch.passed(), self.config().settle());
+        // A later ledger knows more of what has to be stopped.
+        if seen.mark > Some(hand.mark) {
+            return false;
+        }
+        let over: Vec<_> = needless.into_iter().filter(|it| duty.is_over(it)).collect();
+        for denied in &over {
+            self.lift(denied).await;
+        }
+        !over.is_empty()
+    }
+}
+
+/// What stops a lease of these terms, by what it was given.
+fn denials(terms: &Terms, lease: LeaseId) -> BTreeMap<RoleAt, Denial> {
+    match terms.fast_stop {
+        None => BTreeMap::new(),
+        Some(FastStop::DenyAssignment) => {
+            let place = |grant: &Grant| (grant.role, grant.scope.clone());
+            let grants = terms.grants.iter();
+            grants
+                .map(|grant| (place(grant), Denial::of(grant, lease)))
+                .collect()
+        }
     }
 }
 
@@ -238,6 +330,8 @@ impl Round<'_> {
         }
         let has_more = self.tell_of_strangers();
         pass.unreached |= has_more && !self.duty.held.is_empty();
+        // The next lease could not do its work.
+        pass.unreached |= self.after.denied.iter().any(|it| !self.duty.is_due(it));
         let due = self.duty.leases.iter().map(|lease| lease.case.held.clone());
         calm.keep(&due.chain(self.duty.held.iter().cloned()).collect());
         pass

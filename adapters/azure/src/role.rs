@@ -66,12 +66,15 @@ impl Definition {
 
     /// The way in which the role can give roles, if it can.
     pub(crate) fn gives_roles(&self) -> Option<&'static str> {
-        let gives = |permission: &Permission, name: &str| {
+        GIVES_ROLES.into_iter().find(|name| self.allows(name))
+    }
+
+    /// Whether the role allows an action.
+    pub(crate) fn allows(&self, name: &str) -> bool {
+        self.permissions.iter().any(|permission| {
             permission.actions.iter().any(|a| matches(a, name))
                 && !permission.not_actions.iter().any(|a| matches(a, name))
-        };
-        let can = |name: &&str| self.permissions.iter().any(|p| gives(p, name));
-        GIVES_ROLES.into_iter().find(can)
+        })
     }
 }
 

@@ -94,6 +94,18 @@ impl Scope {
 }
 
 impl Scope {
+    /// Whether what holds at a place, as Azure shows it, holds here: at it, below it, or below a
+    /// management group, of which there is no other way to be listed here.
+    pub(crate) fn is_within(&self, place: &str) -> bool {
+        let (own, place) = (
+            self.folded(),
+            place.trim_end_matches('/').to_ascii_lowercase(),
+        );
+        let below = own.strip_prefix(place.as_str());
+        below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            || place.starts_with("/providers/microsoft.management/managementgroups/")
+    }
+
     /// The name of the storage account that a container lies in.
     pub(crate) fn account(&self) -> Option<&str> {
         self.container()?;
@@ -281,6 +293,28 @@ mod tests {
         let shouted = SUBSCRIPTION.to_uppercase();
         assert_eq!(scope(&shouted), scope(SUBSCRIPTION));
         assert_ne!(scope(CONTAINER_ID), scope(SUBSCRIPTION));
+    }
+
+    #[test]
+    fn what_holds_at_a_place_holds_below_it() {
+        let container = scope(CONTAINER_ID);
+        for place in [
+            "/",
+            SUBSCRIPTION,
+            &SUBSCRIPTION.to_uppercase(),
+            &format!("{SUBSCRIPTION}/resourceGroups/Shop"),
+            CONTAINER_ID,
+            "/providers/Microsoft.Management/managementGroups/acme",
+        ] {
+            assert!(container.is_within(place), "{place}");
+        }
+        for place in [
+            "/subscriptions/aaaaaaaa-0000-4000-8000-00000000000",
+            &format!("{SUBSCRIPTION}/resourceGroups/sho"),
+            &format!("{CONTAINER_ID}/x"),
+        ] {
+            assert!(!container.is_within(place), "{place}");
+        }
     }
 
     #[test]

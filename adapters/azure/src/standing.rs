@@ -12,12 +12,13 @@ use jitney_core::time::Timestamp;
 use uuid::Uuid;
 
 use crate::arm::{Arm, NoAnswer, Place};
-use crate::classify::NO_LICENCE;
+use crate::classify::{NO_LICENCE, NOT_AUTHORIZED};
 use crate::config::Mode;
 use crate::resources::{
-    Assignment, Instance, PIM_VERSION, Progress, RBAC_VERSION, Request, Resource, time,
+    Assignment, DenyAssignment, Instance, PIM_VERSION, Progress, RBAC_VERSION, Request, Resource,
+    time,
 };
-use crate::scope::{Scope, role, shown};
+use crate::scope::{Scope, guid, role, shown};
 use crate::stamp::Stamp;
 
 /// A role on a scope: what can be there once, for one identity.
@@ -65,11 +66,22 @@ pub(crate) struct Open {
     pub(crate) handle: Handle,
 }
 
+/// A deny assignment of ours, for this identity alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Denied {
+    pub(crate) name: Uuid,
+    pub(crate) scope: Scope,
+    pub(crate) handle: Handle,
+    pub(crate) mark: Mark,
+}
+
 /// Everything there is about a slot.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Seen {
     pub(crate) standing: Vec<Standing>,
     pub(crate) open: Vec<Open>,
+    /// What we deny it.
+    pub(crate) denied: Vec<Denied>,
     /// What it has where we give nothing: a management group, the root of the tenant.
     pub(crate) above: Vec<String>,
     /// The latest mark on anything of ours.
@@ -79,9 +91,30 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// Whether nothing stands and nothing is on its way.
+    /// Whether nothing stands and nothing is on its way. A denial that was left would keep a lease
+    /// from its work.
     pub(crate) fn is_bare(&self) -> bool {
-        self.standing.is_empty() && self.open.is_empty() && self.above.is_empty()
+        let has_nothing = self.standing.is_empty() && self.open.is_empty();
+        has_nothing && self.above.is_empty() && self.denied.is_empty()
+    }
+}
+
+/// Whether denials are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Denials {
+    /// Nobody asks about them.
+    Skipped,
+    /// There may be some from when the setting was another. Who may not list them cannot have made
+    /// any.
+    Possible,
+    /// There may be some.
+    Expected,
+}
+
+impl Denials {
+    /// What to expect where denials are used, or not any more.
+    pub(crate) const fn used(used: bool) -> Self {
+        if used { Self::Expected } else { Self::Possible }
     }
 }
 
@@ -93,6 +126,7 @@ pub(crate) struct Look<'a> {
     pub(crate) subscription: Uuid,
     /// Whether PIM is asked. Without its licence it answers nobody.
     pub(crate) mode: Mode,
+    pub(crate) denials: Denials,
 }
 
 /// The lists as they were read.
@@ -101,6 +135,7 @@ struct Lists {
     assignments: BTreeMap<String, Resource<Assignment>>,
     instances: BTreeMap<String, Resource<Instance>>,
     requests: BTreeMap<String, Resource<Request>>,
+    denials: Vec<Resource<DenyAssignment>>,
 }
 
 impl Look<'_> {
@@ -118,6 +153,7 @@ impl Look<'_> {
         for scope in &scopes {
             self.read(Some(&filter), scope, &mut lists).await?;
         }
+        lists.denials = self.read_denials(Some(&filter)).await?;
         Ok(lists.seen(self.installation, principal))
     }
 
@@ -126,6 +162,7 @@ impl Look<'_> {
         let mut lists = Lists::default();
         let whole = Scope::subscription(self.subscription);
         self.read(None, &whole, &mut lists).await?;
+        lists.denials = self.read_denials(None).await?;
         let seen = |who| (who, lists.seen(self.installation, who));
         Ok(lists.principals().into_iter().map(seen).collect())
     }
@@ -160,6 +197,29 @@ impl Look<'_> {
             .extend(licensed(found)?.into_iter().map(by_id));
         Ok(())
     }
+
+    /// Denials are put only where PIM has a floor.
+    async fn read_denials(
+        &self,
+        filter: Option<&str>,
+    ) -> Result<Vec<Resource<DenyAssignment>>, NoAnswer> {
+        if self.mode == Mode::Rbac || self.denials == Denials::Skipped {
+            return Ok(Vec::new());
+        }
+        let whole = Scope::subscription(self.subscription);
+        let path = format!("{whole}/providers/Microsoft.Authorization/denyAssignments");
+        let place = Place {
+            path: &path,
+            api_version: RBAC_VERSION,
+            filter,
+        };
+        match self.arm.list(place).await {
+            Err(error) if self.denials == Denials::Possible && error.is(NOT_AUTHORIZED) => {
+                Ok(Vec::new())
+            }
+            found => found,
+        }
+    }
 }
 
 /// A list of PIM's; an empty one when the tenant's licence is gone. What PIM gave then stands for
@@ -179,6 +239,14 @@ fn place(role_id: &str, scope: &str) -> Option<RoleAt> {
     Some((role(role_id).ok()?, shown(scope).ok()?))
 }
 
+/// Whom a denial is about, if it is one.
+fn only_one(denial: &DenyAssignment) -> Option<&String> {
+    match denial.principals.as_deref() {
+        Some([one]) => one.id.as_ref(),
+        _ => None,
+    }
+}
+
 fn is_for(principal: Uuid, id: &str) -> bool {
     id.parse() == Ok(principal)
 }
@@ -192,7 +260,9 @@ impl Lists {
         let instances = instances.map(|it| &it.properties.principal_id);
         let requests = self.requests.values();
         let requests = requests.map(|it| &it.properties.principal_id);
-        let all = assignments.chain(instances).chain(requests);
+        let denied = self.denials.iter();
+        let denied = denied.filter_map(|it| only_one(&it.properties));
+        let all = assignments.chain(instances).chain(requests).chain(denied);
         all.filter_map(|id| id.parse().ok()).collect()
     }
 
@@ -232,7 +302,9 @@ impl Lists {
             }
         }
         self.note(installation, principal, &mut seen);
+        seen.denied = self.denied(installation, principal);
         let marks = standing.values().filter_map(|standing| standing.mark);
+        let marks = marks.chain(seen.denied.iter().map(|denied| denied.mark));
         seen.mark = seen.mark.max(marks.max());
         seen.standing = standing.into_values().collect();
         let above = self.assignments.values().filter(|found| {
@@ -265,6 +337,24 @@ impl Lists {
                 Progress::Done | Progress::Open | Progress::Never => {}
             }
         }
+    }
+
+    /// What bears our stamp and is about this identity and nobody else.
+    fn denied(&self, installation: &InstallationName, principal: Uuid) -> Vec<Denied> {
+        let read = |found: &Resource<DenyAssignment>| {
+            let it = &found.properties;
+            let is_about = only_one(it).is_some_and(|id| is_for(principal, id));
+            let is_azures = it.is_system_protected == Some(true);
+            let stamp = Stamp::read(installation, it.description.as_deref()?)?;
+            (is_about && !is_azures && stamp.ends).then_some(())?;
+            Some(Denied {
+                name: guid(&found.name)?,
+                scope: shown(&it.scope).ok()?,
+                handle: stamp.handle,
+                mark: stamp.mark,
+            })
+        };
+        self.denials.iter().filter_map(read).collect()
     }
 
     fn instances(&self, principal: Uuid) -> impl Iterator<Item = (RoleAt, &Instance)> {

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::adapter::AzureAdapter;
 use crate::classify::{Call, fault};
-use crate::standing::{Look, RoleAt, Seen};
+use crate::standing::{Denials, Look, RoleAt, Seen};
 
 impl AzureAdapter {
     /// What everybody has, in one look: slots, also those that were taken out of the configuration,
@@ -43,6 +43,7 @@ impl AzureAdapter {
             installation: &self.planner.installation,
             subscription: self.config().subscription,
             mode: self.config().mode,
+            denials: Denials::used(self.config().fast_stop.is_some()),
         }
     }
 
@@ -61,6 +62,13 @@ impl AzureAdapter {
         });
         let open = seen.open.iter();
         let open = open.map(|open| grant(&open.handle, None, &open.place));
+        let denied = seen.denied.iter().map(|denied| Stamped {
+            lane: lane.clone(),
+            held: Held::Grant(denied.handle.clone()),
+            mark: Some(denied.mark),
+            kind: StampedKind::Enforcement,
+            native: format!("deny assignment on {}, {who}", denied.scope),
+        });
         // PIM keeps what it was asked for, and so how far the ledger had come that asked. Everything
         // that had been given before was gone then.
         let taken = seen.mark.zip(seen.last_taken).map(|(mark, at)| Stamped {
@@ -70,6 +78,6 @@ impl AzureAdapter {
             kind: StampedKind::Enforcement,
             native: format!("the latest removal from {who}"),
         });
-        standing.chain(open).chain(taken).collect()
+        standing.chain(open).chain(denied).chain(taken).collect()
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::capability::BlobAction;
-use crate::config::{HandsOut, Mode};
+use crate::config::{FastStop, HandsOut, Mode};
 use crate::environment::Environment;
 use crate::scope::Scope;
 use crate::stamp::JobLabels;
@@ -35,12 +35,21 @@ impl Grant {
     /// The name by which Azure will know it, chosen before the call: asked for twice, it is there
     /// once.
     pub(crate) fn name(&self, lease: LeaseId) -> Uuid {
-        let about = format!(
+        Uuid::new_v5(&lease.as_uuid(), self.place().as_bytes())
+    }
+
+    /// The name of what denies it when the lease has ended.
+    pub(crate) fn denial_name(&self, lease: LeaseId) -> Uuid {
+        let about = format!("denied\n{}", self.place());
+        Uuid::new_v5(&lease.as_uuid(), about.as_bytes())
+    }
+
+    fn place(&self) -> String {
+        format!(
             "{}\n{}",
             self.role,
             self.scope.as_str().to_ascii_lowercase()
-        );
-        Uuid::new_v5(&lease.as_uuid(), about.as_bytes())
+        )
     }
 
     /// The role as Azure wants it named.
@@ -82,6 +91,10 @@ pub(crate) struct Terms {
     pub(crate) client_id: Uuid,
     pub(crate) object_id: Uuid,
     pub(crate) mode: Mode,
+    /// What stops the lease while its roles cannot be taken yet. Plans from before there was such a
+    /// thing say nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) fast_stop: Option<FastStop>,
     pub(crate) grants: Vec<Grant>,
     pub(crate) audience: Audience,
     pub(crate) hands_out: HandsOut,

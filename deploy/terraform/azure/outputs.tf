@@ -30,6 +30,9 @@ output "target" {
     subscription = "${var.subscription_id}"
     environment = "${var.environment}"
     mode = "${var.mode}"
+    %{~if var.fast_stop}
+    fast_stop = "deny-assignment"
+    %{~endif}
     credentials = { from = "issuer", client_id = "${azuread_application.broker.client_id}" }
 
     [targets.NAME.roles]

@@ -35,6 +35,17 @@ variable "mode" {
   }
 }
 
+variable "fast_stop" {
+  description = "Whether an ended lease is denied what PIM does not let anybody take yet. For mode `pim`, whose role for the broker, User Access Administrator, writes deny assignments anyway: no right is added."
+  type        = bool
+  default     = false
+
+  validation {
+    condition     = !var.fast_stop || var.mode == "pim"
+    error_message = "With `rbac` a removal is taken at once, and there is nothing to stop meanwhile."
+  }
+}
+
 variable "blob_slots" {
   description = "How many slots carry leases on blobs. As many as leases at a time, and those that rest: a slot rests for some 90 minutes."
   type        = number

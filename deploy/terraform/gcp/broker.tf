@@ -95,9 +95,10 @@ resource "google_project_iam_member" "reader" {
 }
 
 # Google limits by role, not by member: whoever has the broker's identity could give these roles to
-# anybody. Without the condition it could give every role.
+# anybody. Without the condition it could give every role. Where Privileged Access Manager gives, the
+# broker writes no policy at all.
 resource "google_project_iam_member" "binder" {
-  for_each = local.both
+  for_each = local.managed ? {} : local.both
 
   project = var.project
   role    = google_project_iam_custom_role.binder.name

@@ -14,7 +14,10 @@ output "target" {
     object-deleter = "${google_project_iam_custom_role.object_deleter.name}"
 
     [targets.NAME.pools.default]
-    mode = "sa-pool"
+    mode = "${local.managed ? "pam" : "sa-pool"}"
+    %{~if local.managed}
+    entitlements = ${jsonencode([for it in google_privileged_access_manager_entitlement.leased : it.name])}
+    %{~endif}
     accounts = ${jsonencode([for account in google_service_account.slot : account.email])}
   EOT
 }

@@ -48,10 +48,11 @@ variable "accounts" {
 variable "leased_roles" {
   description = "The roles that leases may give. None that gives roles, and no custom role that the broker could change."
   type        = list(string)
+  default     = []
 
   validation {
-    condition     = length(var.leased_roles) >= 1 && length(var.leased_roles) <= 10
-    error_message = "Expected 1 to 10 roles: a condition of Google's takes no more."
+    condition     = length(var.leased_roles) <= 10 && (length(var.leased_roles) >= 1) == (length(var.entitlements) == 0)
+    error_message = "Expected 1 to 10 roles, as a condition of Google's takes no more; and none beside `entitlements`, by which the broker gives no role itself."
   }
 
   validation {
@@ -60,5 +61,25 @@ variable "leased_roles" {
       && !contains(["roles/owner", "roles/editor", "roles/viewer"], role)
     ])
     error_message = "Expected names of roles that take conditions: not owner, editor or viewer."
+  }
+}
+
+variable "entitlements" {
+  description = "What leases may be given by Privileged Access Manager, where it alone gives roles: a role on the project by the entitlement's id, for objects under the condition that `jitney doctor` tells. Nothing means that the broker gives roles itself."
+  type = map(object({
+    role        = string
+    condition   = optional(string)
+    max_seconds = optional(number, 29400)
+  }))
+  default = {}
+
+  validation {
+    condition     = alltrue([for id, _ in var.entitlements : can(regex("^[a-z][a-z0-9-]{2,61}[a-z0-9]$", id))])
+    error_message = "Expected ids of 4 to 63 small letters, digits and hyphens."
+  }
+
+  validation {
+    condition     = alltrue([for it in var.entitlements : it.max_seconds >= 1800 && it.max_seconds <= 604800])
+    error_message = "Expected 1800 to 604800 seconds: half an hour to a week, which is what Google takes."
   }
 }

@@ -490,7 +490,12 @@ impl Scribe {
     ) -> Result<(), String> {
         let spent = self.holds(slot).await?;
         if let Some(until) = spent.iter().map(|hold| hold.until).max() {
-            self.pass(until.since(self.now())).await;
+            // A broker reads a slot back while it is held.
+            for left in [until.since(self.now()), Duration::ZERO] {
+                let pass = adapter.revoke(slot, hand, &[], &spent).await;
+                pass.map_err(told)?;
+                self.pass(left).await;
+            }
         }
         let pass = adapter.revoke(slot, hand, &[], &[]).await.map_err(told)?;
         if pass.unreached {

@@ -15,6 +15,8 @@ pub const OTHER_CONTAINER: &str = "reports";
 pub const WRITER: Uuid = Uuid::from_u128(0xdddddddd_0000_4000_8000_000000000001);
 /// Writes blobs, and deletes containers as the built-in contributor does.
 pub const WIDE_WRITER: Uuid = Uuid::from_u128(0xdddddddd_0000_4000_8000_000000000002);
+/// Takes role assignments away: something that a whole role does to Resource Manager itself.
+pub const TIDIER: Uuid = Uuid::from_u128(0xdddddddd_0000_4000_8000_000000000003);
 /// How many slots carry blobs.
 const SLOTS: u128 = 6;
 const BLOBS: &str = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/";
@@ -64,6 +66,18 @@ fn writer(id: Uuid, actions: &[&str]) -> RoleDefinition {
     RoleDefinition::custom(id, "Blob Writer", permission)
 }
 
+fn tidier() -> RoleDefinition {
+    let assignments = "Microsoft.Authorization/roleAssignments";
+    let permission = Permission {
+        actions: vec![
+            format!("{assignments}/read"),
+            format!("{assignments}/delete"),
+        ],
+        ..Permission::default()
+    };
+    RoleDefinition::custom(TIDIER, "Tidier", permission)
+}
+
 /// The whole of it, trusting an issuer.
 pub fn of(issuer: &str) -> Estate {
     let account = StorageAccount::new(ACCOUNT)
@@ -85,6 +99,7 @@ pub fn of(issuer: &str) -> Estate {
         )
         .role(writer(WRITER, &[]))
         .role(writer(WIDE_WRITER, &[delete]))
+        .role(tidier())
         .app(app(BROKER, "broker").trusts(issuer, BROKER_SUBJECT))
         .app(slot(STRANGER, STRANGERS_NAME))
         .app(app(NEIGHBOUR, "neighbour"))

@@ -4,10 +4,12 @@ use jitney_azure::{Examination, Mode, examine};
 use jitney_core::catalogue::Resource;
 use jitney_core::time::Clock as _;
 use jitney_integration_tests::adapter_laws::Stage as _;
-use jitney_sandbox::azure::estate::{EnabledRule, PolicyRules};
+use jitney_sandbox::azure::builtin;
+use jitney_sandbox::azure::estate::{Assignment, EnabledRule, Estate, PolicyRules};
 use serde_json::{Value, json};
 
-use crate::estate::{self, WIDE_WRITER, WRITER, container, object};
+use crate::estate::{self, BROKER, WIDE_WRITER, WRITER, container, object};
+use crate::issuer::Issuer;
 use crate::stage::{AzureStage, INSTALLATION};
 
 async fn examined(stage: &AzureStage, more: &Value) -> Examination {
@@ -92,4 +94,38 @@ async fn an_identity_that_cannot_log_in_is_told_with_where_to_look() {
         "{found:?}"
     );
     assert!(tells(&found.wrong, "`credentials`"), "{found:?}");
+}
+
+#[tokio::test]
+async fn whether_a_fast_stop_may_be_put_is_looked_at() {
+    let stops = json!({ "fast_stop": "deny-assignment" });
+    let stage = AzureStage::new(Mode::Pim).await;
+    let found = examined(&stage, &stops).await;
+    assert_eq!(found.wrong, Vec::<String>::new());
+    assert!(tells(&found.well, "may put deny assignments on 2"));
+    assert!(!tells(
+        &examined(&stage, &json!({})).await.well,
+        "deny assignments"
+    ));
+    // It gives roles and denies nothing.
+    let lesser = |mut estate: Estate| {
+        let of_broker = |it: &&mut Assignment| it.principal == object(BROKER);
+        let broker = estate.assignments.iter_mut().find(of_broker).unwrap();
+        broker.role = builtin::RBAC_ADMINISTRATOR;
+        estate
+    };
+    let stage = AzureStage::trusting(Issuer::start().await, Mode::Pim, lesser).await;
+    let found = examined(&stage, &stops).await;
+    assert!(
+        tells(&found.wrong, "`fast_stop` is set, and no role"),
+        "{found:?}"
+    );
+    assert!(tells(
+        &found.wrong,
+        "Microsoft.Authorization/denyAssignments/delete"
+    ));
+    assert_eq!(
+        examined(&stage, &json!({})).await.wrong,
+        Vec::<String>::new()
+    );
 }

@@ -19,6 +19,7 @@ mod removed_slots;
 mod sovereign;
 mod stage;
 mod steps;
+mod stopping;
 mod surroundings;
 mod taking;
 mod vault;

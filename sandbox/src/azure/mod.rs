@@ -13,7 +13,8 @@
 //! a role assignment that PIM made may be deleted at once, and its schedule goes with it; plain role assignments
 //! are no schedules; lists are never late, only enforcement is; groups have no members; nothing is eligible; user
 //! delegation keys are not here. No document names the codes `InvalidCondition`, `InvalidScheduleInfo`,
-//! `InvalidPolicyRule`, `RoleAssignmentRequestNotPending` and the `…NotFound` of PIM: nobody should rely on them.
+//! `InvalidPolicyRule`, `RoleAssignmentRequestNotPending`, `DenyAssignmentNameExists` and the `…NotFound` of PIM:
+//! nobody should rely on them.
 //!
 //! Every operation is judged by `judges/azure_sandbox.py`: Microsoft's Python clients, azure-cli and Azurite.
 

@@ -78,6 +78,11 @@ impl Permission {
         };
         is_in(given) && !is_in(taken)
     }
+
+    /// Whether it names nothing at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Permission::default()
+    }
 }
 
 /// `*` stands for any characters, also slashes. Case does not count.

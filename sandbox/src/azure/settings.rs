@@ -26,6 +26,8 @@ pub struct Settings {
     /// A federated credential that does not match is told by AADSTS70021 alone, as older records have it, and not
     /// by what it is that differs.
     pub vague_mismatches: bool,
+    /// Deny assignments take data actions. Microsoft's clients say that Azure does not.
+    pub deny_data_actions: bool,
     /// How many things a page of a list has.
     pub page_size: usize,
 }
@@ -41,6 +43,7 @@ impl Default for Settings {
             licence_lapsed: false,
             strict_bodies: true,
             vague_mismatches: false,
+            deny_data_actions: false,
             page_size: 1_000,
         }
     }

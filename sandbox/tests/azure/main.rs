@@ -11,6 +11,7 @@ mod blob;
 mod cloud;
 mod conditions;
 mod control;
+mod denials;
 mod documents;
 mod entra;
 mod faults;

@@ -150,3 +150,13 @@ fn the_job_never_reads_what_azure_wrote() {
     }
     assert_eq!(printable(&"x".repeat(5_000)).len(), MESSAGE_CHARACTERS_MAX);
 }
+
+#[test]
+fn what_azure_does_not_deny_it_will_not_deny() {
+    let error = refusal(400, "InvalidActionOrNotAction", "'x' is not permitted");
+    let fault = fault(Call::Takes, "PUT x", &error);
+    assert_eq!(
+        (fault.kind, fault.code),
+        (FaultKind::Permanent, "azure_not_deniable")
+    );
+}

@@ -43,6 +43,7 @@ fn what_is_left_out_is_safe() {
         "https://login.microsoftonline.com/"
     );
     assert_eq!(target.settle_seconds, 600);
+    assert_eq!(target.fast_stop, None);
     assert_eq!(target.slots_for(Carries::Blobs).count(), 1);
     assert_eq!(target.severs_within_seconds(), 305 + 60 + 600 + 10);
     let plain = read(|value| value["mode"] = json!("rbac")).unwrap();
@@ -55,10 +56,15 @@ fn what_is_not_right_is_refused_with_its_key() {
         value["slots"]["role-1"][key] = json!(with);
     };
     type Change<'a> = &'a dyn Fn(&mut Value);
-    let cases: [(Change<'_>, &str); 16] = [
+    let cases: [(Change<'_>, &str); 18] = [
         (&|v| v["tenant"] = json!("acme.example"), "tenant"),
         (&|v| v["subscription"] = json!(""), "subscription"),
         (&|v| v["mode"] = json!("both"), "pim"),
+        (&|v| v["fast_stop"] = json!("lock"), "deny-assignment"),
+        (
+            &|v| (v["fast_stop"], v["mode"]) = (json!("deny-assignment"), json!("rbac")),
+            "`fast_stop` is set and `mode` is `rbac`",
+        ),
         (&|v| v["slots"] = json!({}), "0 entries"),
         (
             &|v| slot(v, "client_id", "cccccccc-0000-4000-8000-000000000001"),
@@ -172,4 +178,15 @@ fn each_cloud_has_addresses_and_audiences_of_its_own() {
         assert!(in_cloud(other, &[]).is_err(), "{other}");
     }
     assert_eq!(read(|_| {}).unwrap().environment, Environment::Public);
+}
+
+#[test]
+fn a_fast_stop_promises_no_earlier_end() {
+    let target = read(|value| value["fast_stop"] = json!("deny-assignment")).unwrap();
+    assert_eq!(target.fast_stop, Some(FastStop::DenyAssignment));
+    let without = read(|_| {}).unwrap();
+    assert_eq!(
+        target.severs_within_seconds(),
+        without.severs_within_seconds()
+    );
 }

@@ -14,6 +14,7 @@ use jitney_core::principal::Job;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::config::FastStop;
 
 const SUBSCRIPTION: &str = "/subscriptions/aaaaaaaa-0000-4000-8000-000000000001";
 const CONTAINER: &str = "/subscriptions/aaaaaaaa-0000-4000-8000-000000000001/resourceGroups/shop/providers\
@@ -379,4 +380,50 @@ fn a_condition_has_room_for_so_much() {
     assert!(plan(&few).is_ok());
     let many: Vec<Wanted> = (0..16).map(long).collect();
     assert_eq!(code(&many), "plan_too_large");
+}
+
+#[test]
+fn a_fast_stop_is_recorded_told_and_promises_nothing() {
+    let stopping = planner(&json!({ "fast_stop": "deny-assignment" }));
+    let tells = |plan: &Plan, part: &str| {
+        let because = &plan.guarantees.because;
+        because.iter().any(|reason| reason.contains(part))
+    };
+    for (wanted, reach) in [
+        ([write("/a/")], "none is taken for data"),
+        ([apply()], "not what reads"),
+    ] {
+        let plain = plan(&wanted).unwrap();
+        let stopped = plan_lasting(&stopping, &wanted, 900).unwrap();
+        assert_eq!(terms(&stopped).fast_stop, Some(FastStop::DenyAssignment));
+        assert_eq!(stopped.guarantees.recall, plain.guarantees.recall);
+        assert!(tells(&stopped, reach) && !tells(&plain, reach));
+        // As it was before there was such a thing, so that what is being ended then can be read.
+        assert_eq!(terms(&plain).fast_stop, None);
+        assert!(plain.terms.get("fast_stop").is_none());
+    }
+}
+
+#[test]
+fn what_is_denied_is_what_was_given_and_nothing_that_reads() {
+    let given = terms(&plan(&[write("/a/"), read("/a/")]).unwrap());
+    let whole = terms(&plan(&[apply()]).unwrap());
+    let lease = LeaseId::fresh();
+    let of = |grant: &Grant| crate::denial::Denial::of(grant, lease);
+    let [one, other] = given.grants.as_slice() else {
+        panic!("{:?}", given.grants);
+    };
+    assert_eq!(of(one), of(one));
+    assert_ne!(of(one).name, of(other).name);
+    assert_ne!(of(one).name, one.name(lease));
+    let shown = serde_json::to_value(of(one).denies()).unwrap();
+    let Purpose::Blobs { data_actions } = &one.purpose else {
+        panic!("{one:?}");
+    };
+    assert_eq!(shown, json!({ "dataActions": data_actions }));
+    let shown = serde_json::to_value(of(&whole.grants[0]).denies()).unwrap();
+    assert_eq!(
+        shown,
+        json!({ "actions": ["*/write", "*/delete", "*/action"] })
+    );
 }

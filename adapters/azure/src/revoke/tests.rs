@@ -1,7 +1,7 @@
 //! What a pass over a slot takes away, and what it says of it.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
-use jitney_core::id::LeaseId;
+use jitney_core::adapter::Mark;
 
 use super::*;
 use crate::standing::Active;
@@ -57,9 +57,11 @@ fn due(of: &str, role: u128) -> DueLease {
             derived: Duration::ZERO,
             lapses: false,
             lands_by: None,
+            denied: false,
         },
         handle: handle(of),
         places: BTreeSet::from([place(role)]),
+        denials: BTreeMap::new(),
     }
 }
 
@@ -67,6 +69,7 @@ fn duty(leases: Vec<DueLease>, held: &[Held]) -> Duty {
     Duty {
         principal: Uuid::from_u128(7),
         mode: Mode::Pim,
+        denials: Denials::Expected,
         leases,
         held: held.iter().cloned().collect(),
     }
@@ -230,4 +233,88 @@ fn a_request_that_may_yet_be_carried_out_keeps_a_lease_open() {
         matches!(found, Ok(Revocation::NotYet { written: false, .. })),
         "{found:?}"
     );
+}
+
+fn denied(of: &str, role: u128) -> Denied {
+    Denied {
+        name: Uuid::from_u128(role),
+        scope: Scope::subscription(Uuid::from_u128(role)),
+        handle: handle(of),
+        mark: Mark::default(),
+    }
+}
+
+fn seen_denied(standing: &[Standing], denied: &[Denied]) -> Seen {
+    Seen {
+        denied: denied.to_vec(),
+        ..seen(standing)
+    }
+}
+
+#[test]
+fn a_slot_is_not_reached_while_a_denial_of_ours_stands_that_is_nobodys_due() {
+    let there = seen_denied(&[], &[denied(ONE, 1)]);
+    let mut calm = Calm::default();
+    for held in [vec![held(ONE)], vec![Held::IssuedBefore(at(5))], vec![]] {
+        let resting = duty(Vec::new(), &held);
+        assert!(pass(&resting, &there, &there, &mut calm, 10).unreached);
+        let pass = pass(&resting, &there, &seen(&[]), &mut calm, 20);
+        assert!(!pass.unreached);
+        // Nobody has undone anything.
+        assert!(pass.undone.is_empty());
+    }
+    let ending = duty(vec![due(ONE, 1)], &[]);
+    assert!(!pass(&ending, &there, &there, &mut calm, 30).unreached);
+}
+
+#[test]
+fn only_what_has_ended_is_lifted() {
+    let one = denied(ONE, 1);
+    assert!(duty(Vec::new(), &[held(ONE)]).is_over(&one));
+    assert!(duty(Vec::new(), &[Held::IssuedBefore(at(5))]).is_over(&one));
+    assert!(!duty(vec![due(ONE, 1)], &[]).is_over(&one));
+    // A cut covers everything, but a lease that has not ended needs it.
+    let cut = [Held::IssuedBefore(at(5))];
+    assert!(!duty(vec![due(ONE, 1)], &cut).is_over(&one));
+    assert!(!duty(Vec::new(), &[held(OTHER)]).is_over(&one));
+    assert!(!duty(Vec::new(), &[]).is_over(&one));
+}
+
+#[test]
+fn a_denial_is_needless_once_its_role_was_seen_gone_for_long_enough() {
+    let (one, second) = (denied(ONE, 5), Duration::from_secs);
+    let gone = seen_denied(&[], std::slice::from_ref(&one));
+    let mut calm = Calm::default();
+    let mut needless = |seen: &Seen, passed: u64| {
+        !seen
+            .needless(&mut calm, second(passed), second(SETTLE))
+            .is_empty()
+    };
+    assert!(!needless(&gone, 10));
+    assert!(!needless(&gone, 609));
+    assert!(needless(&gone, 610));
+    // Its role again, wherever it is; or anything where it denies, whoever gave it; or what may come.
+    let mut here = standing(9, None);
+    here.scope = one.scope.clone();
+    let open = Seen {
+        open: vec![Open {
+            name: "x".to_owned(),
+            place: place(9),
+            handle: handle(ONE),
+        }],
+        ..gone.clone()
+    };
+    let ours = seen_denied(&[standing(9, Some(ONE))], std::slice::from_ref(&one));
+    let strange = seen_denied(&[here], std::slice::from_ref(&one));
+    let mut now = 1_000;
+    for needed in [ours, strange, open] {
+        assert!(!needless(&needed, now));
+        // From then on it begins anew.
+        assert!(!needless(&gone, now + 1));
+        assert!(!needless(&gone, now + 600));
+        assert!(needless(&gone, now + 601));
+        now += 1_000;
+    }
+    let elsewhere = seen_denied(&[standing(9, Some(OTHER))], std::slice::from_ref(&one));
+    assert!(needless(&elsewhere, now));
 }

@@ -75,6 +75,7 @@ fn seen(assignments: &[Value], instances: &[Value], requests: &[Value]) -> Seen 
         assignments: read(assignments),
         instances: read(instances),
         requests: read(requests),
+        denials: Vec::new(),
     };
     lists.seen(&"acme".parse().unwrap(), SLOT)
 }
@@ -196,4 +197,64 @@ fn what_lies_above_is_seen_and_is_not_ours() {
     let found = seen(&[assignment("1", &above)], &[], &[]);
     assert_eq!((found.standing.len(), found.above.len()), (0, 1));
     assert!(!found.is_bare());
+}
+
+fn denial(change: &Value) -> Value {
+    let name = Uuid::from_u128(3);
+    with(
+        json!({
+            "id": format!("{GROUP}/providers/Microsoft.Authorization/denyAssignments/{name}"),
+            "name": name,
+            "properties": {
+                "description": format!("jitney acme {ONE} ends 0.7"), "scope": GROUP,
+                "principals": [{ "id": SLOT, "type": "ServicePrincipal" }],
+                "isSystemProtected": false,
+            },
+        }),
+        change,
+    )
+}
+
+fn denied(change: &Value) -> Seen {
+    let lists = Lists {
+        denials: vec![serde_json::from_value(denial(change)).unwrap()],
+        ..Lists::default()
+    };
+    assert!(lists.principals().len() <= 1);
+    lists.seen(&"acme".parse().unwrap(), SLOT)
+}
+
+#[test]
+fn a_denial_with_our_stamp_about_this_slot_alone_is_ours() {
+    let found = denied(&json!({}));
+    let mark = Mark {
+        era: 0,
+        sequence: 7,
+    };
+    assert_eq!(found.mark, Some(mark));
+    assert!(!found.is_bare());
+    let [denied_one] = found.denied.as_slice() else {
+        unreachable!("{found:?}");
+    };
+    assert_eq!(
+        (denied_one.name, &denied_one.handle),
+        (Uuid::from_u128(3), &handle(ONE))
+    );
+    let one = |id: u128| json!({ "id": Uuid::from_u128(id), "type": "ServicePrincipal" });
+    for others in [
+        json!({ "description": null }),
+        json!({ "description": "made by hand" }),
+        json!({ "description": format!("jitney acme-2 {ONE} ends 0.7") }),
+        // What gives is no denial's stamp: somebody has copied it.
+        json!({ "description": ours(ONE) }),
+        json!({ "principals": [one(8)] }),
+        json!({ "principals": [one(7), one(8)] }),
+        json!({ "principals": null }),
+        json!({ "isSystemProtected": true }),
+        json!({ "scope": "/providers/Microsoft.Management/managementGroups/acme" }),
+    ] {
+        let found = denied(&others);
+        assert!(found.denied.is_empty() && found.is_bare(), "{others}");
+        assert_eq!(found.mark, None, "{others}");
+    }
 }

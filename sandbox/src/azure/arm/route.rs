@@ -68,7 +68,7 @@ impl Operation {
             Operation::RoleAssignmentsList => "RoleAssignments_ListForScope",
             Operation::RoleDefinitionsGet => "RoleDefinitions_Get",
             Operation::RoleDefinitionsList => "RoleDefinitions_List",
-            Operation::DenyAssignmentsCreate => "DenyAssignments_Create",
+            Operation::DenyAssignmentsCreate => "DenyAssignments_CreateOrUpdate",
             Operation::DenyAssignmentsGet => "DenyAssignments_Get",
             Operation::DenyAssignmentsDelete => "DenyAssignments_Delete",
             Operation::DenyAssignmentsList => "DenyAssignments_ListForScope",
