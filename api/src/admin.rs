@@ -245,6 +245,30 @@ pub struct RehearsalView {
     pub because: Vec<String>,
     /// The settle time that the measurement supports. A person sets it.
     pub proposed_settle_seconds: Option<u32>,
+    /// The open questions about this cloud, each with what was found.
+    #[serde(default)]
+    pub questions: Vec<QuestionView>,
+}
+
+/// An open question about a cloud, and what a rehearsal found of it so far.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuestionView {
+    /// Its name, as the adapter's README has it.
+    pub id: String,
+    /// The question.
+    pub asked: String,
+    /// `yes`, `no`, `measured` or `unanswered`.
+    pub answer: String,
+    /// How long it takes or lasts, when it was measured.
+    pub measured_milliseconds: Option<u64>,
+    /// What was seen; empty when nothing was.
+    pub seen: String,
+    /// Why there is no answer, when there is none.
+    pub why: Option<String>,
+    /// Which setting to change, where it matters.
+    pub set: Option<String>,
+    /// What is done until it is answered.
+    pub until_then: String,
 }
 
 /// How a broker and its leases are.

@@ -156,7 +156,7 @@ fn a_rehearsal_measures_a_real_lease_and_leaves_none() {
     for part in [
         "granted to accepted",
         "KEPT",
-        "How soon is a Deny in force?",
+        "deny-in-force: How soon is a Deny in force?",
         "settle_seconds",
     ] {
         assert!(told.contains(part), "`{part}` is not in\n{told}");
@@ -173,6 +173,10 @@ fn a_rehearsal_measures_a_real_lease_and_leaves_none() {
     let view: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(view["conclusion"], "kept", "{view}");
     assert!(view["refused_after_milliseconds"].is_u64(), "{view}");
+    let question = &view["questions"][0];
+    assert_eq!(question["id"], "deny-in-force", "{view}");
+    assert_eq!(question["answer"], "measured", "{view}");
+    assert!(question["measured_milliseconds"].is_u64(), "{view}");
     let leases = dev.told(&["lease", "list", "--all", "--format", "json"]);
     let leases: serde_json::Value = serde_json::from_str(&leases).unwrap();
     let leases = leases.as_array().unwrap();

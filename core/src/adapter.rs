@@ -16,6 +16,7 @@
 //! - No credential is kept, logged or put into an error.
 //! - An adapter reads no ledger and knows no other adapter.
 //! - It can be [probed](crate::probe) what the cloud accepts, or says that it cannot.
+//! - What nobody knows about the cloud it [says](crate::question), and asks in rehearsals.
 
 use core::fmt;
 use core::time::Duration;
@@ -34,6 +35,7 @@ use crate::id::{CloudName, LeaseId};
 use crate::lease::{Active, Elevating, Revoking};
 use crate::plan::{CannotPlan, LaneId, Order, Plan};
 use crate::probe::Probe;
+use crate::question::Inquire;
 
 /// Gives privileges. The permission to call is the type: only the books make a [`Recorded`].
 #[async_trait]
@@ -239,6 +241,6 @@ pub trait Revoke: Send + Sync {
 }
 
 /// A cloud's adapter.
-pub trait Adapter: Elevate + Revoke + Probe {}
+pub trait Adapter: Elevate + Revoke + Probe + Inquire {}
 
-impl<T: Elevate + Revoke + Probe> Adapter for T {}
+impl<T: Elevate + Revoke + Probe + Inquire> Adapter for T {}

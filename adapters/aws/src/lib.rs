@@ -22,6 +22,7 @@ mod pen;
 mod plan;
 mod policy_document;
 mod probe;
+mod questions;
 mod revoke;
 mod role_policies;
 mod session_policy;

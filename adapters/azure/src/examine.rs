@@ -314,19 +314,8 @@ impl Examination {
 
     /// PIM's settings of a role on a scope, as far as they are about those who assign.
     async fn settings(&mut self, target: &AzureTarget, arm: &Arm, use_of: &RoleUse) {
-        let path = format!(
-            "{}/providers/Microsoft.Authorization/roleManagementPolicyAssignments",
-            use_of.scope
-        );
-        let wanted = role_id(use_of.scope.subscription_id(), use_of.role);
-        let filter = format!("roleDefinitionId eq '{wanted}'");
-        let place = Place {
-            path: &path,
-            api_version: PIM_VERSION,
-            filter: Some(&filter),
-        };
-        let listed = match arm.list::<Found<PolicyAssignment>>(place).await {
-            Ok(listed) => listed,
+        let rules = match rules(arm, &use_of.scope, use_of.role).await {
+            Ok(rules) => rules,
             Err(error) => {
                 let told = fault(Call::Reads, "GET PIM's settings", &error).logged;
                 self.wrong.push(format!(
@@ -337,11 +326,7 @@ impl Examination {
                 return;
             }
         };
-        let rules = listed
-            .into_iter()
-            .filter(|found| role(&found.properties.role_definition_id) == Ok(use_of.role))
-            .flat_map(|found| found.properties.effective_rules);
-        for wrong in rules.filter_map(|rule| hindrance(target, &rule)) {
+        for wrong in rules.iter().filter_map(|rule| hindrance(target, rule)) {
             let (role, scope) = (use_of.role, &use_of.scope);
             self.wrong
                 .push(format!("PIM's settings of role {role} on {scope}: {wrong}"));
@@ -392,22 +377,41 @@ fn strange(seen: &Seen) -> Vec<String> {
         .collect()
 }
 
+/// PIM's rules about a role on a scope, as they are in force.
+pub(crate) async fn rules(arm: &Arm, scope: &Scope, of: Uuid) -> Result<Vec<Rule>, NoAnswer> {
+    let path = format!("{scope}/providers/Microsoft.Authorization/roleManagementPolicyAssignments");
+    let wanted = role_id(scope.subscription_id(), of);
+    let filter = format!("roleDefinitionId eq '{wanted}'");
+    let place = Place {
+        path: &path,
+        api_version: PIM_VERSION,
+        filter: Some(&filter),
+    };
+    let listed = arm.list::<Found<PolicyAssignment>>(place).await?;
+    let its = listed.into_iter().map(|found| found.properties);
+    let its = its.filter(|it| role(&it.role_definition_id) == Ok(of));
+    Ok(its.flat_map(|it| it.effective_rules).collect())
+}
+
+/// Whether a rule demands a second factor of whoever assigns.
+pub(crate) fn demands_mfa(rule: &Rule) -> bool {
+    let enabled = rule.enabled_rules.as_deref().unwrap_or_default();
+    let names_it = enabled
+        .iter()
+        .any(|name| name == "MultiFactorAuthentication");
+    rule.id == "Enablement_Admin_Assignment" && names_it
+}
+
 /// What a rule of PIM keeps the broker from.
 fn hindrance(target: &AzureTarget, rule: &Rule) -> Option<String> {
     let longest =
         target.max_lease_seconds + target.elevate_deadline_seconds + ASSIGNMENT_MARGIN_SECONDS;
     match rule.id.as_str() {
-        "Enablement_Admin_Assignment" => {
-            let enabled = rule.enabled_rules.as_deref().unwrap_or_default();
-            enabled
-                .iter()
-                .any(|name| name == "MultiFactorAuthentication")
-                .then(|| {
-                    "`Enablement_Admin_Assignment` demands `MultiFactorAuthentication` of whoever \
-                     assigns, which no broker has: take it out"
-                        .to_owned()
-                })
-        }
+        "Enablement_Admin_Assignment" => demands_mfa(rule).then(|| {
+            "`Enablement_Admin_Assignment` demands `MultiFactorAuthentication` of whoever \
+             assigns, which no broker has: take it out"
+                .to_owned()
+        }),
         "Expiration_Admin_Assignment" => {
             let text = rule.maximum_duration.as_deref()?;
             let most = seconds(text)?;

@@ -10,6 +10,7 @@ use crate::arm::{NoAnswer, Place};
 use crate::classify::{Call, REQUEST_EXISTS, TOLD_UNKNOWN, fault};
 use crate::condition;
 use crate::config::Mode;
+use crate::questions::told_by;
 use crate::resources::{
     Asked, Assignment, Expiration, Instance, NewAssignment, NewRequest, PIM_VERSION, Progress,
     RBAC_VERSION, Request, Resource, Schedule, Ticket,
@@ -59,7 +60,10 @@ impl AzureAdapter {
             Err(error) if REQUEST_EXISTS.iter().any(|code| error.is(code)) => {
                 self.known_request(asking.lease, grant, &path).await
             }
-            Err(error) => Err(fault(Call::Gives, &named("PUT", &path), &error)),
+            Err(error) => Err(told_by(
+                &error,
+                fault(Call::Gives, &named("PUT", &path), &error),
+            )),
         }
     }
 
@@ -212,7 +216,8 @@ fn narrowed_as_asked(grant: &Grant, shown: Option<&str>) -> Result<(), Fault> {
     Err(unknown(
         "azure_condition_changed",
         format!(
-            "the role {} on {} stands under another condition than was asked for; it is taken back",
+            "the role {} on {} stands under another condition than was asked for; it is taken back \
+             (`condition-as-written`, and under PIM `pim-narrows`: no)",
             grant.role, grant.scope
         ),
     ))

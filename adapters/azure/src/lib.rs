@@ -27,6 +27,7 @@ pub mod limits;
 mod plan;
 mod probe;
 mod promise;
+mod questions;
 mod removing;
 mod resources;
 mod revoke;

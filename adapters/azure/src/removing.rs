@@ -83,7 +83,8 @@ impl AzureAdapter {
         }
     }
 
-    async fn ask_pim(
+    /// Asks PIM for a role to be taken away.
+    pub(crate) async fn ask_pim(
         &self,
         principal: Uuid,
         standing: &Standing,

@@ -25,6 +25,9 @@ const GIVES_ROLES: [&str; 4] = [
 pub(crate) struct Definition {
     #[serde(default)]
     pub(crate) role_name: String,
+    /// `BuiltInRole` or `CustomRole`.
+    #[serde(default, rename = "type")]
+    pub(crate) kind: String,
     #[serde(default)]
     pub(crate) permissions: Vec<Permission>,
 }

@@ -17,6 +17,7 @@ use crate::connect::Purpose;
 use crate::entitlement::Entitlement;
 use crate::grant::Grant;
 use crate::names::{AccountEmail, EntitlementName, PolicyName};
+use crate::notes::Note;
 use crate::policy::{Binding, Which};
 use crate::policy_lane::{Edit, refused};
 
@@ -130,6 +131,11 @@ impl Slot for AccountSlot<'_> {
 
     async fn rest(&self, time: Duration) {
         tokio::time::sleep(time).await;
+    }
+
+    fn note(&self, lease: &Handle, note: Note) {
+        let passed = self.adapter.clock.passed();
+        self.adapter.notes.add(lease, passed, note);
     }
 
     async fn look(&self) -> Result<Option<Seen>, Fault> {

@@ -16,6 +16,7 @@ use crate::account_slot::AccountSlot;
 use crate::config::GcpTarget;
 use crate::connect::{Identities, Purpose};
 use crate::names::{AccountEmail, PolicyName, ProjectRole};
+use crate::notes::Notes;
 use crate::plan::Planner;
 use crate::policy_lane::PolicyLane;
 use crate::policy_store::PolicyStore;
@@ -35,6 +36,8 @@ pub struct GcpAdapter {
     pub(crate) clients: Arc<Clients>,
     pub(crate) clock: Arc<CloudClock>,
     pub(crate) quota: Quota,
+    /// What elevations of this process met.
+    pub(crate) notes: Notes,
     /// The policies in which a lease of this target can have bindings, by the inventory.
     pub(crate) known: BTreeSet<PolicyName>,
     lanes: Mutex<BTreeMap<PolicyName, Arc<PolicyLane<PolicyStore>>>>,
@@ -76,6 +79,7 @@ impl GcpAdapter {
                 Arc::clone(&clock),
             )?),
             quota: Quota::of(writes),
+            notes: Notes::default(),
             known: policies(resources),
             lanes: Mutex::default(),
             watches: Mutex::default(),

@@ -108,7 +108,7 @@ impl GcpAdapter {
     }
 }
 
-fn terms(lease: &lease::Terms) -> Result<Terms, Fault> {
+pub(crate) fn terms(lease: &lease::Terms) -> Result<Terms, Fault> {
     serde_json::from_value(lease.plan.terms.clone()).map_err(|error| {
         let logged = format!("the plan of lease {} cannot be read: {error}", lease.id);
         let told = "the broker cannot read its own plan; the platform team must look";

@@ -17,6 +17,7 @@ use crate::grant::{Grant, Stands};
 use crate::lending::{Loan, mint_when_enabled};
 use crate::limits::ASKING_SECONDS;
 use crate::names::EntitlementName;
+use crate::notes::Note;
 use crate::slot::{Freshness, Slot, Token};
 use crate::terms::Way;
 
@@ -99,6 +100,7 @@ pub(crate) async fn ask<S: Slot>(
     for (name, grant) in asked {
         until_given(slot, loan, name, grant).await?;
     }
+    slot.note(loan.handle, Note::Given);
     Ok(())
 }
 
@@ -115,7 +117,12 @@ async fn ask_for<S: Slot>(
         let lasts = loan.grant_seconds(slot);
         match slot.ask(of, loan.handle, lasts, token).await {
             Err(fault) if fault.code == NOT_RECOGNISED => slot.rest(AGAIN).await,
-            answered => return answered,
+            answered => {
+                if answered.is_ok() {
+                    slot.note(loan.handle, Note::Asked(lasts));
+                }
+                return answered;
+            }
         }
     }
 }

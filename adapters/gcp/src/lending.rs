@@ -18,6 +18,7 @@ use crate::condition::until;
 use crate::entitling::{ask, to_ask_for};
 use crate::limits::CONDITION_MARGIN_SECONDS;
 use crate::names::EntitlementName;
+use crate::notes::Note;
 use crate::policy::Binding;
 use crate::slot::{Seen, Slot, Token, is_past};
 use crate::stamp::{Described, Phase, Stamp};
@@ -284,6 +285,7 @@ async fn equip<S: Slot>(
     }
     loan.in_time(slot).map_err(stopped(!grants.is_empty()))?;
     slot.enable().await.map_err(stopped(!grants.is_empty()))?;
+    slot.note(loan.handle, Note::Enabled);
     let asked = ask(slot, loan, entitlements).await;
     asked.map_err(Stopped::After)?;
     let wanted = (&loan.terms.token_scopes, loan.seconds(slot));
@@ -301,13 +303,19 @@ pub(crate) async fn mint_when_enabled<S: Slot>(
         loan.in_time(slot)?;
         match slot.mint(scopes, seconds).await {
             Err(fault) if fault.code == NOT_YET => {
+                slot.note(loan.handle, Note::NotYet(fault.logged.clone()));
                 // It is refused, so nothing was given; there may be time to ask again.
                 slot.rest(AGAIN).await;
                 if loan.in_time(slot).is_err() {
                     return Err(fault);
                 }
             }
-            answered => return answered,
+            answered => {
+                if answered.is_ok() {
+                    slot.note(loan.handle, Note::Minted);
+                }
+                return answered;
+            }
         }
     }
 }

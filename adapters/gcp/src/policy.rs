@@ -114,6 +114,21 @@ impl Policy {
         Value::Object(fields)
     }
 
+    /// The version of itself that it is.
+    pub(crate) fn etag(&self) -> Option<&str> {
+        self.0.get("etag").and_then(Value::as_str)
+    }
+
+    /// Whether another says the same, whichever version of itself it is.
+    pub(crate) fn says_the_same(&self, other: &Self) -> bool {
+        let said = |policy: &Self| {
+            let mut fields = policy.0.clone();
+            fields.retain(|name, _| name != "etag" && name != "version");
+            fields
+        };
+        said(self) == said(other)
+    }
+
     fn bindings(&self) -> &[Value] {
         let bindings = self.0.get("bindings").and_then(Value::as_array);
         bindings.map_or(&[], Vec::as_slice)

@@ -170,6 +170,24 @@ impl<S: Store> PolicyLane<S> {
         })
     }
 
+    /// Writes the policy back as it was read. Gives whether it has another etag then; nothing when
+    /// somebody else changed it meanwhile.
+    pub(crate) async fn write_back(&self, purpose: Purpose) -> Result<Option<bool>, Fault> {
+        self.pace().await;
+        let before = self.read(purpose).await?;
+        let written = self.store.set(&self.on, &before, purpose).await;
+        let passed = self.store.passed();
+        self.with(|desk| (desk.last_write, desk.last_read) = (Some(passed), None));
+        match written {
+            Ok(()) => {}
+            Err(failed) if failed.is_conflict() => return Ok(None),
+            Err(failed) => return Err(failed.fault),
+        }
+        let after = self.read(purpose).await?;
+        let is_alone = before.says_the_same(&after);
+        Ok(is_alone.then(|| before.etag() != after.etag()))
+    }
+
     fn with<T>(&self, work: impl FnOnce(&mut Desk) -> T) -> T {
         work(&mut self.desk.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -97,25 +97,39 @@ impl Probe for GcpAdapter {
     }
 
     async fn probe(&self, lease: &lease::Terms, wanted: &Wanted, shown: &Shown) -> Probed {
-        let column = wanted.meaning.clouds.get(&self.planner.cloud);
-        let meaning = column.map(|column| Meaning::read(&column.terms));
-        let Some(Ok(meaning)) = meaning else {
-            return cannot_tell("the capability has no meaning on Google Cloud any more");
-        };
         let Some(token) = shown.field(ACCESS_TOKEN) else {
             return cannot_tell("the credential is no access token");
         };
-        let question = match question(wanted, &meaning, lease.handle.as_str()) {
-            Ok(question) => question,
-            Err(why) => return cannot_tell(&why),
+        match self.asked_with(lease, wanted, token).await {
+            Ok((_, probed)) | Err(probed) => probed,
+        }
+    }
+}
+
+impl GcpAdapter {
+    /// What Google answers to a probe's call: the status, and what it says.
+    ///
+    /// # Errors
+    /// When there is no such call, or no answer to it.
+    pub(crate) async fn asked_with(
+        &self,
+        lease: &lease::Terms,
+        wanted: &Wanted,
+        token: &str,
+    ) -> Result<(u16, Probed), Probed> {
+        let column = wanted.meaning.clouds.get(&self.planner.cloud);
+        let meaning = column.map(|column| Meaning::read(&column.terms));
+        let Some(Ok(meaning)) = meaning else {
+            let told = "the capability has no meaning on Google Cloud any more";
+            return Err(cannot_tell(told));
         };
+        let question = question(wanted, &meaning, lease.handle.as_str());
+        let question = question.map_err(|why| cannot_tell(&why))?;
         let Question { method, path, .. } = &question;
         let rest = self.clients.of(Purpose::Gives);
         let answer = rest.shown(token, Service::Storage, method, path).await;
-        match answer {
-            Err(why) => Probed::Unknown { why },
-            Ok((status, body)) => judged(&question.kind, status, &body),
-        }
+        let (status, body) = answer.map_err(|why| Probed::Unknown { why })?;
+        Ok((status, judged(&question.kind, status, &body)))
     }
 }
 
@@ -205,8 +219,23 @@ fn judged(kind: &Kind, status: u16, body: &Value) -> Probed {
     }
 }
 
+/// Whether a scope lets objects be created, as far as roles are known here.
+pub(crate) fn creates(adapter: &GcpAdapter, wanted: &Wanted) -> bool {
+    let column = wanted.meaning.clouds.get(&adapter.planner.cloud);
+    let meaning = column.map(|column| Meaning::read(&column.terms));
+    let Some(Ok(Meaning::Objects {
+        role: Role::Known(role),
+        ..
+    })) = meaning
+    else {
+        return false;
+    };
+    let known = ROLES.iter().find(|(name, _)| *name == role.as_str());
+    known.is_some_and(|(_, allows)| allows.contains(&"storage.objects.create"))
+}
+
 /// A text as a value in a query.
-fn encoded(text: &str) -> String {
+pub(crate) fn encoded(text: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
     let encode = |b: u8| match plain(b) {
         true => char::from(b).to_string(),

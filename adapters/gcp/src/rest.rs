@@ -211,9 +211,7 @@ impl Rest {
         method: &Method,
         path: &str,
     ) -> Result<(u16, Value), String> {
-        let base = self.endpoint.as_deref();
-        let url = format!("{}{path}", base.unwrap_or(service.address()));
-        let call = self.http.request(method.clone(), url).bearer_auth(token);
+        let call = self.to(service, method.clone(), path).bearer_auth(token);
         let call = match *method {
             Method::POST => call.body(Vec::new()),
             _ => call,
@@ -224,11 +222,15 @@ impl Rest {
         Ok((status, serde_json::from_slice(&body).unwrap_or_default()))
     }
 
-    fn prepare(&self, bearer: Option<&str>, request: &Request<'_>) -> RequestBuilder {
+    /// A call as nobody.
+    pub(crate) fn to(&self, service: Service, method: Method, path: &str) -> RequestBuilder {
         let base = self.endpoint.as_deref();
-        let base = base.unwrap_or(request.service.address());
-        let url = format!("{base}{}", request.path);
-        let prepared = self.http.request(request.method.clone(), url);
+        let url = format!("{}{path}", base.unwrap_or(service.address()));
+        self.http.request(method, url)
+    }
+
+    fn prepare(&self, bearer: Option<&str>, request: &Request<'_>) -> RequestBuilder {
+        let prepared = self.to(request.service, request.method.clone(), &request.path);
         let prepared = match bearer {
             Some(token) => prepared.bearer_auth(token),
             None => prepared,
@@ -269,7 +271,7 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
     core::iter::successors(Some(error), |&error| error.source())
 }
 
-fn chain(error: &reqwest::Error) -> String {
+pub(crate) fn chain(error: &reqwest::Error) -> String {
     let texts: Vec<String> = causes(error).map(ToString::to_string).collect();
     texts.join(": ")
 }

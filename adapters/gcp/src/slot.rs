@@ -13,6 +13,7 @@ use crate::capability::TokenScope;
 use crate::entitlement::Entitlement;
 use crate::grant::Grant;
 use crate::names::{EntitlementName, PolicyName};
+use crate::notes::Note;
 use crate::policy::{Binding, Which};
 use crate::stamp::{Described, Stamp};
 
@@ -60,6 +61,11 @@ pub(crate) trait Slot: Sync {
 
     /// Waits.
     fn rest(&self, time: Duration) -> impl Future<Output = ()> + Send;
+
+    /// Notes what a lease's elevation met, for whoever asks afterwards.
+    fn note(&self, lease: &Handle, note: Note) {
+        let _ = (lease, note);
+    }
 
     /// Looks at the account. Nothing when there is none.
     fn look(&self) -> impl Future<Output = Result<Option<Seen>, Fault>> + Send;

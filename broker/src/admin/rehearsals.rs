@@ -12,8 +12,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::Json;
 use axum::extract::{ConnectInfo, Path, Request, State};
 use axum::http::StatusCode;
-use jitney_api::admin::{RehearsalBody, RehearsalView};
+use jitney_api::admin::{QuestionView, RehearsalBody, RehearsalView};
 use jitney_core::id::LeaseId;
+use jitney_core::question::{Answer, Answered};
 use jitney_core::refusal::Refusal;
 use jitney_core::scope::Scope;
 use jitney_core::usecase::{Conclusion, Rehearsal, Report, Stage};
@@ -212,6 +213,26 @@ fn shown(report: &Report) -> RehearsalView {
         conclusion: conclusion.map(str::to_owned),
         because,
         proposed_settle_seconds: report.proposed_settle_seconds,
+        questions: report.questions.iter().map(answered).collect(),
+    }
+}
+
+fn answered(answered: &Answered) -> QuestionView {
+    let Answered { question, finding } = answered;
+    let (measured, why) = match &finding.answer {
+        Answer::Yes | Answer::No => (None, None),
+        Answer::Measured(time) => (Some(milliseconds(*time)), None),
+        Answer::Unanswered { why } => (None, Some(why.clone())),
+    };
+    QuestionView {
+        id: question.id.to_owned(),
+        asked: question.asks.to_owned(),
+        answer: finding.answer.as_str().to_owned(),
+        measured_milliseconds: measured,
+        seen: finding.seen.clone(),
+        why,
+        set: finding.set.clone(),
+        until_then: question.until_then.to_owned(),
     }
 }
 

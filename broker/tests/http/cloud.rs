@@ -17,6 +17,7 @@ use jitney_core::id::{CloudName, TargetName};
 use jitney_core::lease::{Active, Elevating, Revoking, Terms};
 use jitney_core::plan::{CannotPlan, LaneId, Order, Plan};
 use jitney_core::probe::{InForce, Probe, Probed};
+use jitney_core::question::Inquire;
 use jitney_core::time::Clock as _;
 use serde_json::json;
 use tokio::sync::Semaphore;
@@ -259,3 +260,5 @@ impl Probe for FakeCloud {
         }
     }
 }
+
+impl Inquire for FakeCloud {}

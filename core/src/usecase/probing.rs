@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 
 use super::{Core, Proof};
-use crate::catalogue::resolve;
+use crate::catalogue::{Wanted, resolve};
 use crate::credential::Shown;
 use crate::id::LeaseId;
 use crate::lease::Terms;
@@ -35,11 +35,15 @@ impl Core {
     /// What the cloud says of a credential, over all scopes of its lease.
     pub(super) async fn probed(&self, terms: &Terms, shown: &Shown) -> Result<Probed, Refusal> {
         let adapter = self.adapter(&terms.plan.lane.target)?;
-        let mut wanted = Vec::new();
-        for scope in &terms.scopes {
-            wanted.push(resolve(scope, &self.inventory, &self.catalogue)?);
-        }
+        let wanted = self.wanted(terms)?;
         let probes = wanted.iter().map(|it| adapter.probe(terms, it, shown));
         Ok(Probed::of_all(join_all(probes).await))
+    }
+
+    /// What a lease was asked for, as inventory and catalogue have it.
+    pub(super) fn wanted(&self, terms: &Terms) -> Result<Vec<Wanted>, Refusal> {
+        let scopes = terms.scopes.iter();
+        let resolved = scopes.map(|scope| resolve(scope, &self.inventory, &self.catalogue));
+        Ok(resolved.collect::<Result<_, _>>()?)
     }
 }

@@ -17,6 +17,7 @@
 
 mod adapter;
 mod books;
+mod inquiry;
 mod mishap;
 mod slot_adapter;
 mod slots;
@@ -84,6 +85,11 @@ struct State {
     mint_calls: u32,
     revoke_calls: u32,
     probe_says: Option<Probed>,
+    /// Visits that stand.
+    visits: u32,
+    visits_outlive: bool,
+    /// What inquiries were shown, in order.
+    moments: Vec<&'static str>,
 }
 
 impl State {
@@ -113,6 +119,9 @@ impl FakeCloud {
             mint_calls: 0,
             revoke_calls: 0,
             probe_says: None,
+            visits: 0,
+            visits_outlive: false,
+            moments: Vec::new(),
         };
         Self {
             name,
@@ -241,6 +250,23 @@ impl FakeCloud {
     /// What probes are answered from now on, whatever is so; nothing for the truth.
     pub fn set_probe(&self, says: Option<Probed>) {
         self.lock().probe_says = says;
+    }
+
+    /// Whether a visit goes on once its credential has ended.
+    pub fn set_visits_outlive(&self, outlive: bool) {
+        self.lock().visits_outlive = outlive;
+    }
+
+    /// How many visits stand that an inquiry began.
+    #[must_use]
+    pub fn visits(&self) -> u32 {
+        self.lock().visits
+    }
+
+    /// What inquiries were shown, in order.
+    #[must_use]
+    pub fn moments(&self) -> Vec<&'static str> {
+        self.lock().moments.clone()
     }
 
     /// How many slots there are to choose from.

@@ -15,6 +15,7 @@ use jitney_core::id::CloudName;
 use jitney_core::lease::{Active, Elevating, Revoking, Terms};
 use jitney_core::plan::{CannotPlan, LaneId, Order, Plan};
 use jitney_core::probe::{InForce, Probe, Probed};
+use jitney_core::question::Inquire;
 use jitney_core::time::Clock;
 use jitney_integration_tests::adapter_laws::{Law, Revealed, Scribe, Stage, SystemClock, Trouble};
 use serde_json::json;
@@ -187,6 +188,8 @@ impl Probe for BadAdapter {
         self.good.probe(lease, wanted, shown).await
     }
 }
+
+impl Inquire for BadAdapter {}
 
 #[async_trait]
 impl Stage for Bad {

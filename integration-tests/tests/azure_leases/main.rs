@@ -7,6 +7,7 @@
     clippy::indexing_slicing
 )]
 
+mod asking;
 mod estate;
 mod examining;
 mod giving;

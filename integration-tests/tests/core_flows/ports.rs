@@ -23,6 +23,7 @@ use jitney_core::ledger::{
 use jitney_core::plan::{CannotPlan, LaneId, Order, Plan};
 use jitney_core::principal::OnceKey;
 use jitney_core::probe::{InForce, Probe, Probed};
+use jitney_core::question::{Inquire, Inquiry, Question};
 use jitney_core::time::Timestamp;
 use jitney_core::usecase::Core;
 use jitney_integration_tests::fake_cloud::FakeCloud;
@@ -304,6 +305,16 @@ impl Probe for WrappedCloud {
 
     async fn probe(&self, lease: &Terms, wanted: &Wanted, shown: &Shown) -> Probed {
         self.inner.probe(lease, wanted, shown).await
+    }
+}
+
+impl Inquire for WrappedCloud {
+    fn questions(&self) -> &'static [Question] {
+        self.inner.questions()
+    }
+
+    fn inquire(self: Arc<Self>, lease: &Terms, wanted: &[Wanted]) -> Box<dyn Inquiry> {
+        Arc::clone(&self.inner).inquire(lease, wanted)
     }
 }
 

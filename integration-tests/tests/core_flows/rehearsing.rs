@@ -7,6 +7,7 @@ use jitney_core::decision::Verdict;
 use jitney_core::id::TargetName;
 use jitney_core::lease::{End, Outcome};
 use jitney_core::probe::Probed;
+use jitney_core::question::{Answer, Finding};
 use jitney_core::time::Timestamp;
 use jitney_core::usecase::{Conclusion, Core, Rehearsal, Report, Signed, Stage};
 use jitney_integration_tests::fake_cloud::{LAG, SETTLE, Style};
@@ -90,6 +91,113 @@ async fn what_is_measured_is_what_the_cloud_does() {
     assert!(u64::from(proposed) >= refused.as_secs() + 5, "{report:?}");
     // The hold is what any other lease leaves, and goes as it does.
     assert!(!world.holds(PROD, "deploy").await.is_empty());
+    world.live_out(&core).await;
+}
+
+fn finding<'a>(report: &'a Report, id: &str) -> &'a Finding {
+    let mut answered = report.questions.iter();
+    let it = answered.find(|it| it.question.id == id);
+    &it.unwrap_or_else(|| panic!("no `{id}` in {report:?}"))
+        .finding
+}
+
+#[tokio::test]
+async fn open_questions_are_asked_while_the_lease_lives_and_once_it_ends() {
+    for (outlive, expected) in [(true, Answer::Yes), (false, Answer::No)] {
+        let (world, _folder) = world();
+        let core = world.broker("a");
+        let cloud = world.cloud(PROD);
+        cloud.set_visits_outlive(outlive);
+        let mut rehearsal = begin(&core).await;
+        // Nothing is tried before the lease is seen to be in force.
+        assert!(cloud.moments().is_empty());
+        rehearsal.look(&core).await;
+        assert_eq!(
+            (cloud.visits(), cloud.moments()),
+            (1, vec!["active", "ending"])
+        );
+        let early = rehearsal.report();
+        assert_eq!(finding(&early, "visits").answer.as_str(), "unanswered");
+        let report = look_on(&world, &core, &mut rehearsal).await;
+        assert_eq!(report.questions.len(), 3, "{report:?}");
+        let visits = finding(&report, "visits");
+        assert_eq!(
+            (&visits.answer, visits.set.as_deref()),
+            (&expected, Some("nothing"))
+        );
+        // What every rehearsal measures is no trial's to say.
+        let measured = report.refused_after.unwrap() - report.removed_after.unwrap();
+        assert_eq!(
+            finding(&report, "denial").answer,
+            Answer::Measured(measured)
+        );
+        let Answer::Unanswered { why } = &finding(&report, "late-calls").answer else {
+            panic!("{report:?}");
+        };
+        assert_eq!(why, "whoever wrote the fake knows");
+        // What a trial began is broken off.
+        assert_eq!(cloud.visits(), 0);
+        let moments = cloud.moments();
+        assert_eq!(moments.last(), Some(&"closed"), "{moments:?}");
+        assert!(moments.contains(&"over"), "{moments:?}");
+        world.live_out(&core).await;
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_tried_before_the_lease_is_in_force() {
+    let (world, _folder) = world();
+    let core = world.broker("a");
+    let cloud = world.cloud(PROD);
+    cloud.set_probe(Some(Probed::Refused));
+    let mut rehearsal = begin(&core).await;
+    for _ in 0..3 {
+        rehearsal.look(&core).await;
+        assert_eq!((cloud.visits(), cloud.moments().len()), (0, 0));
+        world.clock.pass(seconds(1));
+    }
+    cloud.set_probe(None);
+    rehearsal.look(&core).await;
+    assert_eq!(cloud.moments(), ["active", "ending"]);
+    look_on(&world, &core, &mut rehearsal).await;
+    world.live_out(&core).await;
+}
+
+#[tokio::test]
+async fn a_settle_time_that_is_too_short_is_what_there_is_to_set() {
+    let (world, _folder) = world();
+    let core = world.broker("a");
+    let mut rehearsal = begin(&core).await;
+    let report = look_on(&world, &core, &mut rehearsal).await;
+    // Two seconds and a margin of five are more than the fake's four.
+    let set = finding(&report, "denial").set.clone().unwrap();
+    assert!(set.contains("`settle_seconds`"), "{set}");
+    world.cloud(PROD).set_probe(Some(Probed::Refused));
+    let mut rehearsal = begin(&core).await;
+    let report = look_on(&world, &core, &mut rehearsal).await;
+    let denial = finding(&report, "denial");
+    assert_eq!((denial.answer.as_str(), &denial.set), ("unanswered", &None));
+    world.live_out(&core).await;
+}
+
+#[tokio::test]
+async fn whoever_stops_a_rehearsal_asks_nothing_more_and_what_was_begun_is_broken_off() {
+    let (world, _folder) = world();
+    let core = world.broker("a");
+    let cloud = world.cloud(PROD);
+    let mut rehearsal = begin(&core).await;
+    rehearsal.stop();
+    rehearsal.look(&core).await;
+    assert_eq!(cloud.moments(), ["closed"]);
+    let mut rehearsal = begin(&core).await;
+    rehearsal.look(&core).await;
+    assert_eq!(cloud.visits(), 1);
+    rehearsal.stop();
+    rehearsal.look(&core).await;
+    assert!(rehearsal.is_over());
+    assert_eq!(cloud.visits(), 0);
+    let answer = &finding(&rehearsal.report(), "visits").answer.clone();
+    assert_eq!(answer.as_str(), "unanswered");
     world.live_out(&core).await;
 }
 

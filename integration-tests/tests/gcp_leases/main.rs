@@ -8,6 +8,7 @@
 )]
 
 mod accounts;
+mod asking;
 mod estate;
 mod examine;
 mod hands;

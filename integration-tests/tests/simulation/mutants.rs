@@ -21,6 +21,7 @@ use jitney_core::lease::{Active, Elevating, Revoking, Terms};
 use jitney_core::ledger::{Ledger, Row, RowId, Transaction};
 use jitney_core::plan::{CannotPlan, LaneId, Order, Plan};
 use jitney_core::probe::{InForce, Probe, Probed};
+use jitney_core::question::Inquire;
 use jitney_integration_tests::simulation::cloud::SKEW;
 use jitney_integration_tests::simulation::mutant::Mutant;
 use jitney_integration_tests::simulation::process::Process;
@@ -353,3 +354,5 @@ impl Probe for BentAdapter {
         self.real.probe(lease, wanted, shown).await
     }
 }
+
+impl Inquire for BentAdapter {}

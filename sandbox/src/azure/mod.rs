@@ -10,7 +10,8 @@
 //!
 //! What is different from Azure, on purpose or because nobody knows: bodies with fields that nobody may write are
 //! refused; a condition outside the subset is refused; an expired schedule leaves no tail, a removed one does;
-//! a role assignment that PIM made may be deleted at once, and its schedule goes with it; plain role assignments
+//! a role assignment that PIM made may be deleted at once, and its schedule goes with it ([`PimDeletion`] has the
+//! other ways); plain role assignments
 //! are no schedules; lists are never late, only enforcement is; groups have no members; nothing is eligible; user
 //! delegation keys are not here. No document names the codes `InvalidCondition`, `InvalidScheduleInfo`,
 //! `InvalidPolicyRule`, `RoleAssignmentRequestNotPending`, `DenyAssignmentNameExists` and the `…NotFound` of PIM:
@@ -67,7 +68,7 @@ use cloud::Cloud;
 use estate::{Estate, FederatedCredential};
 pub use limits::RateLimits;
 pub use roles::{Permission, RoleDefinition, builtin};
-pub use settings::Settings;
+pub use settings::{PimConditions, PimDeletion, Settings};
 pub use tenant::EstateError;
 use vault::VaultKeys;
 pub use world::TokenInfo;

@@ -17,6 +17,7 @@ use super::estate::PrincipalType;
 use super::filters::{Filter, Seen};
 use super::roles::{role_id, role_in_id};
 use super::scope::Scope;
+use super::settings::PimDeletion;
 
 const WRITABLE: Fields = Fields::Only(&[
     ("roleDefinitionId", Fields::Any),
@@ -220,7 +221,9 @@ pub(super) fn condition(
     let Some(text) = text else {
         return Ok(None);
     };
-    let condition = Condition::read(text, version)?;
+    let respaced = incoming.settings.conditions_respaced;
+    let spaced = respaced.then(|| format!("\n{text}\n"));
+    let condition = Condition::read(spaced.as_deref().unwrap_or(text), version)?;
     match incoming.cloud.tenant.roles.get(&role) {
         Some(role) if role.may_be_conditioned() => Ok(Some(condition)),
         _ => Err(ArmError::bad_request(
@@ -273,7 +276,7 @@ pub(super) fn list(incoming: &mut Incoming<'_>) -> Result<Answer, ArmError> {
 
 /// `RoleAssignments_Delete`, by scope and by id. What is not there is answered with 204.
 ///
-/// Whether Azure lets go of an assignment that PIM made is not known; here it does.
+/// Whether Azure lets go of an assignment that PIM made is not known: [`PimDeletion`] says what happens here.
 pub(super) fn delete(incoming: &mut Incoming<'_>, name: &str) -> Result<Answer, ArmError> {
     let name = guid_name(name)?;
     let found = incoming
@@ -302,12 +305,22 @@ pub(super) fn delete(incoming: &mut Incoming<'_>, name: &str) -> Result<Answer, 
         return Ok(Answer::empty(204));
     };
     incoming.authorise_with(action, attributes)?;
+    let by_pim = grant.origin == Origin::Pim;
+    let deletion = incoming.settings.pim_deletion;
+    if by_pim && deletion == PimDeletion::Refused {
+        return Err(ArmError::bad_request(
+            "RoleAssignmentManagedByPim",
+            "The role assignment is managed by Privileged Identity Management and cannot be deleted.",
+        ));
+    }
     let lag = incoming.settings.effect_lag();
     incoming
         .world
         .book
         .end(name, incoming.now, lag, EndedBy::Removal);
-    incoming.world.pim.lost(&grant.tuple);
+    if !by_pim || deletion == PimDeletion::Taken {
+        incoming.world.pim.lost(&grant.tuple);
+    }
     Ok(Answer::json(200, &shown(&grant)))
 }
 

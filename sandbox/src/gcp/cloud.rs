@@ -40,10 +40,27 @@ pub struct Lags {
     pub read_seconds: i64,
 }
 
+/// What Google does where it does not say. All off is worst for whoever hopes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Habits {
+    /// A resumable upload is refused once the account that began it is disabled.
+    pub uploads_end_with_account: bool,
+    /// A mint for a disabled account is answered with `FAILED_PRECONDITION`, and not as a missing right is.
+    pub disabled_is_precondition: bool,
+    /// A policy that is written back unchanged keeps its etag.
+    pub etags_stay: bool,
+    /// Privileged Access Manager says `REVOKED` while the binding still stands in the policy.
+    pub revoked_before_removed: bool,
+    /// A token that an access boundary narrowed works on when its account is disabled.
+    pub narrowed_outlive_account: bool,
+}
+
 /// Settings that can be changed while the cloud runs.
 #[derive(Debug, Default)]
 pub(crate) struct Settings {
     lags: Mutex<Lags>,
+    habits: Mutex<Habits>,
     ignore_disabling: AtomicBool,
 }
 
@@ -54,6 +71,14 @@ impl Settings {
 
     pub(crate) fn set_lags(&self, lags: Lags) {
         *self.lags.lock().unwrap_or_else(PoisonError::into_inner) = lags;
+    }
+
+    pub(crate) fn habits(&self) -> Habits {
+        *self.habits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_habits(&self, habits: Habits) {
+        *self.habits.lock().unwrap_or_else(PoisonError::into_inner) = habits;
     }
 
     pub(crate) fn ignores_disabling(&self) -> bool {

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `GET /_sandbox/tokens` | every token that was given out, without the tokens themselves |
 //! | `GET /_sandbox/routes` | every operation, with its method and path |
-//! | `POST /_sandbox/options` | `ignore_disabling`, `lags`, `limits` |
+//! | `POST /_sandbox/options` | `habits`, `ignore_disabling`, `lags`, `limits` |
 //! | `POST /_sandbox/token` | `principal`, perhaps `scopes` and `lifetime_seconds`: a token as its workload would have it |
 //! | `POST /_sandbox/standing` | `principal`: everything that gives it rights |
 //! | `POST /_sandbox/would-allow` | `token` (a fingerprint), `permission`, `resource`: what would be decided now |
@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::cloud::{Cloud, Lags};
+use super::cloud::{Cloud, Habits, Lags};
 use super::expressions::{Attributes, Circumstances, Expression};
 use super::limits::RateLimits;
 use super::route;
@@ -28,6 +28,7 @@ use crate::journal::Journal;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct OptionsOrder {
+    habits: Option<Habits>,
     ignore_disabling: Option<bool>,
     lags: Option<Lags>,
     limits: Option<RateLimits>,
@@ -84,6 +85,7 @@ impl Controlled for Cloud {
     fn particulars(&self) -> Value {
         json!({
             "options": {
+                "habits": self.settings.habits(),
                 "ignore_disabling": self.settings.ignores_disabling(),
                 "lags": self.settings.lags(),
                 "limits": self.rates.limits(),
@@ -118,6 +120,9 @@ fn tokens(cloud: &Cloud) -> Value {
 }
 
 fn set_options(cloud: &Cloud, order: &OptionsOrder) -> Value {
+    if let Some(habits) = order.habits {
+        cloud.settings.set_habits(habits);
+    }
     if let Some(ignore) = order.ignore_disabling {
         cloud.settings.set_ignore_disabling(ignore);
     }

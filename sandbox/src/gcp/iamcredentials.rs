@@ -10,7 +10,7 @@ use serde_json::json;
 use super::access::Target;
 use super::cloud::whole_second;
 use super::directory::{Account, Directory};
-use super::errors::ApiError;
+use super::errors::{ApiError, Code};
 use super::principals::Principal;
 use super::route::{Body, CallerBy, Failure, Incoming, Route, Service};
 use super::schema::{Fields, Kind, read_duration};
@@ -109,7 +109,11 @@ fn generate_access_token(incoming: &Incoming<'_>) -> Result<Answer, Failure> {
     }
     let lifetime = read_lifetime(incoming, account)?;
     if !incoming.cloud.settings.ignores_disabling() && account.is_disabled(incoming.now) {
-        return Err(ApiError::denied(GET_ACCESS_TOKEN, "").into());
+        let refusal = match incoming.cloud.settings.habits().disabled_is_precondition {
+            true => ApiError::new(Code::FailedPrecondition, "The service account is disabled."),
+            false => ApiError::denied(GET_ACCESS_TOKEN, ""),
+        };
+        return Err(refusal.into());
     }
     let principal = account.principal();
     drop(directory);

@@ -8,7 +8,8 @@
 //! What is different from Google, on purpose: no organizations, folders and groups, few predefined roles and only the
 //! permissions the sandbox knows, no deny policies, no tags, buckets have no versions, soft deletion or ACLs. Where
 //! Google does not say what happens, the sandbox does what is worse for a caller that hopes: the URI of a resumable
-//! upload outlives its account, and a disabled account is told what a missing right is told.
+//! upload outlives its account, and a disabled account is told what a missing right is told. [`Habits`]
+//! have it the other way.
 
 mod access;
 mod accounts;
@@ -52,7 +53,7 @@ use crate::port::{CannotListen, Port};
 pub use access::Verdict;
 pub use audit::{AccountState, Standing, StandingBinding};
 use cloud::Cloud;
-pub use cloud::Lags;
+pub use cloud::{Habits, Lags};
 use estate::Estate;
 pub use federation::ProviderError;
 pub use founding::EstateError;
@@ -206,6 +207,11 @@ impl GcpSandbox {
     /// How long after a write its effects come, from the next write on.
     pub fn set_lags(&self, lags: Lags) {
         self.cloud.settings.set_lags(lags);
+    }
+
+    /// What it does from now on where Google does not say.
+    pub fn set_habits(&self, habits: Habits) {
+        self.cloud.settings.set_habits(habits);
     }
 
     /// How many calls are taken, from now on.

@@ -81,7 +81,10 @@ pub(crate) fn write(
     if directory.decide(token, permission, &target, incoming.now) != Verdict::Allowed {
         return Err(refusal);
     }
-    let next = next?;
+    let mut next = next?;
+    if incoming.cloud.settings.habits().etags_stay && next.says_the_same(&standing) {
+        next.etag.clone_from(&standing.etag);
+    }
     let delays = incoming.cloud.settings.delays();
     directory
         .policy_mut(&owner.resource)?

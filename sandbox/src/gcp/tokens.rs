@@ -175,8 +175,9 @@ impl Cloud {
             .accounts
             .get(unique_id)
             .filter(|account| !account.deleted);
-        let is_enabled = account
-            .is_some_and(|account| self.settings.ignores_disabling() || !account.is_disabled(now));
+        let outlives = token.boundary.is_some() && self.settings.habits().narrowed_outlive_account;
+        let stops_nothing = outlives || self.settings.ignores_disabling();
+        let is_enabled = account.is_some_and(|account| stops_nothing || !account.is_disabled(now));
         if is_enabled {
             Ok(())
         } else {

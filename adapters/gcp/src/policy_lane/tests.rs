@@ -192,6 +192,26 @@ async fn edits_that_wait_share_one_write() {
     );
 }
 
+#[tokio::test(flavor = "current_thread")]
+async fn what_is_written_back_overwrites_nobody() {
+    let (lane, fake) = lane();
+    all(&lane, vec![add(1)]).await;
+    let before = fake.with(|kept| kept.policy.clone());
+    let written = lane.write_back(Purpose::Gives).await;
+    assert_eq!(written.unwrap(), Some(true));
+    assert_eq!(fake.with(|kept| kept.policy.clone()), before);
+    // Somebody else writes between our reading and our writing: theirs stands, and nothing is told.
+    fake.with(|kept| kept.stranger_writes = 1);
+    assert_eq!(lane.write_back(Purpose::Gives).await.unwrap(), None);
+    // Or between our writing and our reading: then the etag is not ours to tell of.
+    fake.with(|kept| kept.stranger_writes = 3);
+    assert_eq!(lane.write_back(Purpose::Gives).await.unwrap(), None);
+    let bindings = fake.with(|kept| kept.policy["bindings"].as_array().unwrap().len());
+    assert!(bindings > 2, "{bindings}");
+    fake.with(|kept| (kept.stranger_writes, kept.answers) = (0, vec![REFUSED]));
+    assert!(lane.write_back(Purpose::Gives).await.is_err());
+}
+
 /// An identity that may only take away must not write what gives, nor the other way round.
 #[tokio::test(flavor = "current_thread")]
 async fn of_two_hands_each_writes_its_own() {

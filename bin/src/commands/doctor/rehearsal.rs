@@ -3,7 +3,7 @@
 
 use core::time::Duration;
 
-use jitney_api::admin::{RehearsalBody, RehearsalView, Signature};
+use jitney_api::admin::{QuestionView, RehearsalBody, RehearsalView, Signature};
 use jitney_api::{RecallKind, paths};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -201,8 +201,12 @@ fn told(view: &RehearsalView) -> Vec<String> {
     lines.push(conclusion.to_owned());
     lines.extend(view.because.iter().map(|why| format!("  {}", inline(why))));
     lines.push(String::new());
-    lines.extend(answers(view));
     lines.push(proposal(view));
+    if !view.questions.is_empty() {
+        lines.push(String::new());
+        lines.push("QUESTIONS that only a real account can answer".to_owned());
+        lines.extend(questions(view));
+    }
     lines
 }
 
@@ -222,42 +226,35 @@ fn proposal(view: &RehearsalView) -> String {
     }
 }
 
-/// The questions of the adapters' READMEs on which one rehearsal has a word to say.
-fn answers(view: &RehearsalView) -> Vec<String> {
-    let refused = view.refused_after_milliseconds;
-    let removed = view.removed_after_milliseconds;
-    let after_removal = refused
-        .zip(removed)
-        .map(|(refused, removed)| refused.saturating_sub(removed));
-    let mut answers = Vec::new();
-    let mut answer = |question: &str, seen: String| {
-        answers.push(format!("{question} Here: {seen}."));
+/// What was found of the open questions about the cloud: those with an answer first.
+fn questions(view: &RehearsalView) -> Vec<String> {
+    let is_open = |question: &&QuestionView| question.answer == "unanswered";
+    let (open, answered): (Vec<_>, Vec<_>) = view.questions.iter().partition(is_open);
+    answered.into_iter().chain(open).flat_map(found).collect()
+}
+
+/// One question, with what the answer rests on.
+fn found(question: &QuestionView) -> Vec<String> {
+    let answer = match question.measured_milliseconds {
+        Some(milliseconds) => seconds(Some(milliseconds)),
+        None => question.answer.clone(),
     };
-    match view.cloud.as_str() {
-        "aws" => answer(
-            "How soon is a Deny in force?",
-            seconds(after_removal.or(refused)),
-        ),
-        "azure" => {
-            answer(
-                "How soon is a removal in force?",
-                seconds(after_removal.or(refused)),
-            );
-            answer(
-                "Does PIM hold a service principal's assignment for five minutes?",
-                match removed {
-                    None => "no removal was read back".to_owned(),
-                    Some(ms) => format!("it was gone {} after the end", seconds(Some(ms))),
-                },
-            );
-        }
-        "gcp" => answer(
-            "How long after disabling is the last token refused?",
-            seconds(after_removal.or(refused)),
-        ),
-        _ => {}
+    let mut lines = vec![format!(
+        "{}: {}",
+        inline(&question.id),
+        inline(&format!("{} {answer}", question.asked))
+    )];
+    let seen = Some(&question.seen).filter(|seen| !seen.is_empty());
+    let until_then = question.why.as_ref().map(|_| &question.until_then);
+    for (what, text) in [
+        ("seen", seen),
+        ("why", question.why.as_ref()),
+        ("until then", until_then),
+        ("set", question.set.as_ref()),
+    ] {
+        lines.extend(text.map(|text| format!("  {what}: {}", inline(text))));
     }
-    answers
+    lines
 }
 
 #[cfg(test)]
@@ -290,18 +287,49 @@ mod tests {
             conclusion: Some("kept".to_owned()),
             because: Vec::new(),
             proposed_settle_seconds: Some(8),
+            questions: vec![
+                QuestionView {
+                    why: Some("nobody looked".to_owned()),
+                    ..question("late-calls", "unanswered")
+                },
+                QuestionView {
+                    measured_milliseconds: Some(2_200),
+                    ..question("disabling", "measured")
+                },
+                QuestionView {
+                    seen: "a piece was taken".to_owned(),
+                    set: Some("use `cab`".to_owned()),
+                    ..question("upload", "no")
+                },
+            ],
+        }
+    }
+
+    fn question(id: &str, answer: &str) -> QuestionView {
+        QuestionView {
+            id: id.to_owned(),
+            asked: format!("Is it so with {id}?"),
+            answer: answer.to_owned(),
+            measured_milliseconds: None,
+            seen: String::new(),
+            why: None,
+            set: None,
+            until_then: "it is reckoned with".to_owned(),
         }
     }
 
     #[test]
     fn a_person_reads_what_was_measured_and_what_it_supports() {
         let text = told(&view()).join("\n");
+        assert!(text.find("upload:") < text.find("late-calls:"), "{text}");
         for expected in [
             "granted to accepted       63.0 s",
             "end to refused            3.1 s",
             "severed within 90 s",
             "KEPT",
-            "How long after disabling is the last token refused? Here: 2.2 s.",
+            "disabling: Is it so with disabling? 2.2 s\n",
+            "upload: Is it so with upload? no\n  seen: a piece was taken\n  set: use `cab`\n",
+            "late-calls: Is it so with late-calls? unanswered\n  why: nobody looked\n  until then: it is reckoned with",
             "settle_seconds is 60; this rehearsal alone supports 8",
         ] {
             assert!(text.contains(expected), "`{expected}` is not in\n{text}");

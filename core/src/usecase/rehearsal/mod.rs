@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! begin ─► accepted? ─► ended by us ─► evidence, refused?, stays refused? ─► report
+//!              └─ the adapter's open questions are asked all along ─┘
 //! ```
 //!
 //! A rehearsal is a lease like any other: its intent is recorded first, it falls silent when nobody
@@ -10,11 +11,14 @@
 //! is kept, in memory, to be shown to the cloud again and again. No policy is asked: nobody gets
 //! the credential, and who can order a rehearsal can already do all that the broker can.
 
+mod asking;
 mod report;
 
 use core::time::Duration;
 
 pub use report::{Conclusion, Report, Stage};
+
+use asking::Asking;
 
 use super::Core;
 use super::operator::Signed;
@@ -26,6 +30,7 @@ use crate::id::{CloudName, LeaseId, RequestId, TargetName};
 use crate::lease::{End, Outcome, Terms};
 use crate::principal::Principal;
 use crate::probe::{InForce, Probed};
+use crate::question::Moment;
 use crate::refusal::Refusal;
 use crate::scope::{Path, Scope};
 use crate::time::Timestamp;
@@ -55,6 +60,7 @@ pub struct Rehearsal {
     /// When the credential stops working by itself. What is refused then shows nothing.
     expires_at: Timestamp,
     seen: Seen,
+    asking: Asking,
 }
 
 /// What was seen so far.
@@ -100,6 +106,7 @@ impl Core {
             return Err(Refusal::new("internal", "the rehearsal has no lease"));
         };
         let adapter = self.adapter(target)?;
+        let asking = Asking::begin(adapter, lease.terms(), &self.wanted(lease.terms())?);
         Ok(Rehearsal {
             terms: lease.terms().clone(),
             cloud: adapter.cloud().clone(),
@@ -111,6 +118,7 @@ impl Core {
             expires_at: credential.expires_at(),
             shown: credential.kept(),
             seen: Seen::default(),
+            asking,
         })
     }
 
@@ -202,10 +210,10 @@ impl Rehearsal {
         self.seen.stopped = true;
     }
 
-    /// Looks once: at the lease, and at what the cloud says of the credential. What cannot be
-    /// looked at is looked at again.
+    /// Looks once: at the lease, at what the cloud says of the credential, and at what nobody
+    /// knows of the cloud. What cannot be looked at is looked at again.
     pub async fn look(&mut self, core: &Core) {
-        self.look_at_lease(core).await;
+        let mut found = self.look_at_lease(core).await;
         if self.seen.cannot_tell.is_none() {
             let asked_at = core.clock.now();
             let probed = core.probed(&self.terms, &self.shown).await;
@@ -215,23 +223,38 @@ impl Rehearsal {
             self.heard(probed, asked_at, core.clock.now());
         }
         if self.seen.ending.is_none() && self.shall_end(core.clock.now()) {
-            self.end(core).await;
+            self.ask(found.as_ref()).await;
+            found = self.end(core).await;
         }
+        self.ask(found.as_ref().filter(|_| self.seen.ending.is_some()))
+            .await;
         let now = core.clock.now();
         if self.has_seen_enough(now) {
+            self.asking.close().await;
             self.seen.done_at = Some(now);
         }
     }
 
-    async fn look_at_lease(&mut self, core: &Core) {
+    /// Lets the adapter's questions be asked, once the lease has been in force.
+    async fn ask(&mut self, found: Option<&FoundLease>) {
+        let moment = match found.filter(|_| !self.seen.stopped) {
+            Some(FoundLease::Active(lease)) => Moment::Active(lease),
+            Some(FoundLease::Revoking(lease)) => Moment::Ending(lease),
+            Some(FoundLease::Ended(lease)) => Moment::Over(lease),
+            Some(FoundLease::Doubtful(_)) | None => return,
+        };
+        self.asking.look(moment, &self.shown).await;
+    }
+
+    async fn look_at_lease(&mut self, core: &Core) -> Option<FoundLease> {
         let found = match core.books.lease(self.terms.id).await {
             Ok(found) => found,
             Err(error) => {
                 self.seen.unknown = Some(error.to_string());
-                return;
+                return None;
             }
         };
-        match found {
+        match &found {
             Some(FoundLease::Revoking(lease)) => {
                 self.seen.ending.get_or_insert((lease.since(), lease.why()));
             }
@@ -244,6 +267,7 @@ impl Rehearsal {
             }
             Some(FoundLease::Active(_) | FoundLease::Doubtful(_)) | None => {}
         }
+        found
     }
 
     /// What is accepted counts from when it was asked; what is refused is refused
@@ -277,18 +301,20 @@ impl Rehearsal {
             || now >= self.granted_at.plus(half)
     }
 
-    async fn end(&mut self, core: &Core) {
-        let found = match core.books.lease(self.terms.id).await {
-            Ok(Some(found)) => found,
-            Ok(None) | Err(_) => return,
-        };
+    async fn end(&mut self, core: &Core) -> Option<FoundLease> {
+        let found = core.books.lease(self.terms.id).await.ok().flatten()?;
         match core.end_for_sure(found, End::Released).await {
-            Ok(FoundLease::Revoking(lease)) => {
-                self.seen.ending = Some((lease.since(), lease.why()));
+            Ok(ended) => {
+                if let FoundLease::Revoking(lease) = &ended {
+                    self.seen.ending = Some((lease.since(), lease.why()));
+                }
+                Some(ended)
             }
-            Ok(_) => {}
             // It is tried again; and when nobody does, the lease falls silent.
-            Err(error) => self.seen.unknown = Some(error.to_string()),
+            Err(error) => {
+                self.seen.unknown = Some(error.to_string());
+                None
+            }
         }
     }
 

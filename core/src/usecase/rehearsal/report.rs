@@ -8,6 +8,7 @@ use crate::guarantee::Recall;
 use crate::id::{CloudName, LeaseId, TargetName};
 use crate::lease::{End, Outcome};
 use crate::probe::InForce;
+use crate::question::{Answer, Answered, Finding};
 use crate::scope::Scope;
 use crate::time::Timestamp;
 
@@ -88,6 +89,8 @@ pub struct Report {
     pub conclusion: Option<Conclusion>,
     /// The settle time that the measurement supports, in whole seconds. A person sets it.
     pub proposed_settle_seconds: Option<u32>,
+    /// The adapter's open questions, and what was found of each so far.
+    pub questions: Vec<Answered>,
 }
 
 impl Rehearsal {
@@ -121,6 +124,29 @@ impl Rehearsal {
             unknown: self.seen.unknown.clone(),
             conclusion: is_over.then(|| self.conclusion()),
             proposed_settle_seconds: is_over.then(|| self.proposed()).flatten(),
+            questions: self.asking.answered(&self.by_times()),
+        }
+    }
+
+    /// How soon what ends a grant is in force: from reading it back to the refusal.
+    fn by_times(&self) -> Finding {
+        let accepted = self.seen.first_accepted.or(self.seen.last_accepted);
+        let removed = self.removed_at();
+        let Some((refused, removed)) = accepted.and(self.seen.refused_since).zip(removed) else {
+            return Finding::unanswered(
+                "no refusal was seen that the removal brought, or no removal was read back",
+            );
+        };
+        let measured = refused.since(removed);
+        let found = Finding::of(
+            Answer::Measured(measured),
+            "from the removal being read back to the first refusal that stayed one",
+        );
+        match self.proposed() {
+            Some(proposed) if Duration::from_secs(proposed.into()) > self.settles => {
+                found.set(format!("`settle_seconds`: {proposed} or more"))
+            }
+            Some(_) | None => found,
         }
     }
 

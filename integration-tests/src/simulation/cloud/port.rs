@@ -17,6 +17,7 @@ use jitney_core::id::{CloudName, InstallationName, TargetName};
 use jitney_core::lease::{Active, Elevating, Revoking, Terms};
 use jitney_core::plan::{CannotPlan, LaneId, Order, Plan};
 use jitney_core::probe::{InForce, Probe, Probed};
+use jitney_core::question::Inquire;
 use jitney_core::time::Timestamp;
 use jitney_gcp::simulated::{Remembered, terms};
 
@@ -383,3 +384,5 @@ impl Probe for CloudPort {
         }
     }
 }
+
+impl Inquire for CloudPort {}

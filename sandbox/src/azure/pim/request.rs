@@ -12,6 +12,7 @@ use crate::azure::errors::ArmError;
 use crate::azure::estate::{EnabledRule, PrincipalType};
 use crate::azure::rbac::{condition, required_guid};
 use crate::azure::roles::role_in_id;
+use crate::azure::settings::PimConditions;
 
 use super::duration;
 
@@ -217,7 +218,7 @@ pub(super) fn judge(incoming: &Incoming<'_>, name: Uuid) -> Result<Lawful, ArmEr
     if !failed.is_empty() {
         return Err(policy_failed(&failed));
     }
-    let condition = condition(
+    let condition = kept_condition(
         incoming,
         tuple.role,
         asked.condition.as_deref(),
@@ -241,6 +242,24 @@ pub(super) fn judge(incoming: &Incoming<'_>, name: Uuid) -> Result<Lawful, ArmEr
             schedule: None,
         },
     })
+}
+
+/// What PIM keeps of a condition.
+fn kept_condition(
+    incoming: &Incoming<'_>,
+    role: Uuid,
+    text: Option<&str>,
+    version: Option<&str>,
+) -> Result<Option<Condition>, ArmError> {
+    let condition = condition(incoming, role, text, version)?;
+    match (incoming.settings.pim_conditions, &condition) {
+        (PimConditions::Kept, _) | (_, None) => Ok(condition),
+        (PimConditions::Dropped, Some(_)) => Ok(None),
+        (PimConditions::Refused, Some(_)) => Err(ArmError::bad_request(
+            "InvalidCondition",
+            "The given role assignment condition is invalid. (the role takes none here)",
+        )),
+    }
 }
 
 fn known_role(incoming: &Incoming<'_>, id: Option<&str>) -> Result<Uuid, ArmError> {
@@ -313,7 +332,7 @@ fn failed_rules(
     if requires(EnabledRule::Justification) && !says_why {
         failed.push("JustificationRule");
     }
-    if requires(EnabledRule::MultiFactorAuthentication) {
+    if requires(EnabledRule::MultiFactorAuthentication) && !incoming.settings.mfa_spares_apps {
         failed.push("MfaRule");
     }
     if requires(EnabledRule::Ticketing) && !ticket.is_given() {

@@ -271,18 +271,28 @@ pub(super) fn revoke(incoming: &Incoming<'_>) -> Result<Answer, Failure> {
     let was_in_policy = match grant.state {
         State::Awaited => false,
         State::Activating { .. } | State::Active { .. } => true,
-        State::Revoking { .. } | State::Denied | State::Expired | State::Ended | State::Revoked => {
+        State::Revoking { .. }
+        | State::Lingering { .. }
+        | State::Denied
+        | State::Expired
+        | State::Ended
+        | State::Revoked => {
             let message = format!("The grant cannot be revoked; it is {}.", grant.state.name());
             return Err(ApiError::new(Code::FailedPrecondition, message).into());
         }
     };
     let mut at = incoming.now;
-    if was_in_policy {
+    let lingers = was_in_policy && incoming.cloud.settings.habits().revoked_before_removed;
+    if lingers {
+        at = later(incoming.now, incoming.cloud.settings.delays().revoke);
+    } else if was_in_policy {
         let mut directory = incoming.cloud.directory.write();
         grant.withdraw(incoming.cloud, &mut directory, incoming.now)?;
         at = later(incoming.now, incoming.cloud.settings.delays().revoke);
     }
-    grant.state = if at <= incoming.now {
+    grant.state = if lingers {
+        State::Lingering { at }
+    } else if at <= incoming.now {
         State::Revoked
     } else {
         State::Revoking { at }

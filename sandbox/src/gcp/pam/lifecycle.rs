@@ -34,6 +34,10 @@ pub(super) enum State {
     Revoking {
         at: Timestamp,
     },
+    /// Said to be over, in the policy until this, and then no more.
+    Lingering {
+        at: Timestamp,
+    },
     Revoked,
 }
 
@@ -47,7 +51,7 @@ impl State {
             State::Active { .. } => "ACTIVE",
             State::Ended => "ENDED",
             State::Revoking { .. } => "REVOKING",
-            State::Revoked => "REVOKED",
+            State::Lingering { .. } | State::Revoked => "REVOKED",
         }
     }
 
@@ -242,6 +246,12 @@ impl Grant {
         {
             self.state = State::Revoked;
             self.updated = at;
+        }
+        if let State::Lingering { at } = self.state
+            && at <= now
+        {
+            self.withdraw(cloud, directory, now)?;
+            self.state = State::Revoked;
         }
         Ok(())
     }

@@ -111,6 +111,11 @@ impl Document {
         &self.audit_configs
     }
 
+    /// Whether another says the same, whichever version of itself it is.
+    pub(crate) fn says_the_same(&self, other: &Document) -> bool {
+        (&self.bindings, &self.audit_configs) == (&other.bindings, &other.audit_configs)
+    }
+
     /// 3 with conditions, 1 without.
     pub(crate) fn version(&self) -> i32 {
         if self

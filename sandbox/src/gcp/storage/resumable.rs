@@ -1,7 +1,7 @@
 //! Uploads in pieces, to a URI that is its own credential.
 //!
 //! Whoever holds the URI goes on with the upload, for a week, without a token; nothing that happens to the account
-//! that began it is looked at. What the upload can do was decided when it began.
+//! that began it is looked at, unless [`Habits`](crate::gcp::Habits) say otherwise. What the upload can do was decided when it began.
 
 use super::store::{Objects, Upload, UploadState};
 use super::uploads::{Draft, stored};
@@ -54,6 +54,7 @@ pub(super) fn go_on(incoming: &Incoming<'_>) -> Result<Answer, Failure> {
         Some(header) => Piece::read(header)
             .ok_or_else(|| ApiError::invalid("Failed to parse Content-Range header."))?,
     };
+    check_account(incoming)?;
     let mut objects = incoming.cloud.objects.write();
     let id = open(incoming, &objects)?;
     let Some(upload) = objects.uploads.get_mut(&id) else {
@@ -84,6 +85,32 @@ pub(super) fn go_on(incoming: &Incoming<'_>) -> Result<Answer, Failure> {
     }
     let upload = upload.clone();
     Ok(finish(incoming, &mut objects, &id, upload)?)
+}
+
+/// Where uploads end with their account: whether it is still enabled.
+fn check_account(incoming: &Incoming<'_>) -> Result<(), ApiError> {
+    let settings = &incoming.cloud.settings;
+    if !settings.habits().uploads_end_with_account || settings.ignores_disabling() {
+        return Ok(());
+    }
+    let id = incoming.query("upload_id").unwrap_or_default();
+    let began = {
+        let objects = incoming.cloud.objects.read();
+        objects
+            .uploads
+            .get(&id)
+            .map(|upload| upload.principal.clone())
+    };
+    let email = began
+        .as_deref()
+        .and_then(|who| who.strip_prefix("serviceAccount:"));
+    let directory = incoming.cloud.directory.read();
+    let account = email.and_then(|email| directory.account(email));
+    if account.is_some_and(|account| account.is_disabled(incoming.now)) {
+        let message = "The account that began the upload is disabled.";
+        return Err(ApiError::new(Code::Unauthenticated, message));
+    }
+    Ok(())
 }
 
 pub(super) fn cancel(incoming: &Incoming<'_>) -> Result<Answer, Failure> {
