@@ -46,6 +46,7 @@ pub(crate) struct Driver {
     chance: RandomState,
     nudged: Notify,
     keeping_house: AtomicBool,
+    writing_beats: AtomicBool,
     memory: Mutex<Memory>,
 }
 
@@ -70,6 +71,7 @@ impl Driver {
             chance: RandomState::new(),
             nudged: Notify::new(),
             keeping_house: AtomicBool::new(false),
+            writing_beats: AtomicBool::new(false),
             memory: Mutex::new(Memory {
                 looked_at: Instant::now(),
                 looked_at_wall: now,
@@ -123,6 +125,7 @@ impl Driver {
                 Taken::Busy => {}
             }
         }
+        self.write_beats_down(core, crew);
         self.keep_house(core, crew, now);
         pause.min(until_due(core, now).await)
     }
@@ -176,25 +179,45 @@ impl Driver {
         })
     }
 
-    /// What is due in no lane: orders of an operator, beats that other brokers must know of,
-    /// requests whose time has come. Apart from the lanes: neither waits for the other.
-    fn keep_house(self: &Arc<Self>, core: &Arc<Core>, crew: &Crew, now: Timestamp) {
-        if self.keeping_house.swap(true, Ordering::SeqCst) {
+    /// Apart from everything else: beats must be written down in time, whatever takes long.
+    fn write_beats_down(self: &Arc<Self>, core: &Arc<Core>, crew: &Crew) {
+        let Some(writing) = self.begin(|driver| &driver.writing_beats) else {
             return;
-        }
-        let (core, keeping) = (Arc::clone(core), Keeping(Arc::clone(self)));
+        };
+        let core = Arc::clone(core);
+        crew.spawn(async move {
+            if let Err(stumble) = core.write_beats_down().await {
+                tracing::warn!(%stumble, "signs of life are not in the ledger until the next look");
+            }
+            drop(writing);
+        });
+    }
+
+    /// What is due in no lane: orders of an operator, requests whose time has come. Apart from the
+    /// lanes: neither waits for the other.
+    fn keep_house(self: &Arc<Self>, core: &Arc<Core>, crew: &Crew, now: Timestamp) {
+        let Some(keeping) = self.begin(|driver| &driver.keeping_house) else {
+            return;
+        };
+        let core = Arc::clone(core);
         crew.spawn(async move {
             if let Err(stumble) = core.obey().await {
                 tracing::error!(%stumble, "orders are not carried out to their end; they stand");
-            }
-            if let Err(stumble) = core.share_beats().await {
-                tracing::warn!(%stumble, "other brokers do not hear of signs of life until the next look");
             }
             if let Err(stumble) = core.close_due_requests(now, LOOK_AT_MAX).await {
                 tracing::warn!(%stumble, "requests that are over stay open until the next look");
             }
             drop(keeping);
         });
+    }
+
+    /// Begins what is done once at a time, unless it is under way.
+    fn begin(self: &Arc<Self>, what: fn(&Self) -> &AtomicBool) -> Option<UnderWay> {
+        let is_under_way = what(self).swap(true, Ordering::SeqCst);
+        (!is_under_way).then(|| UnderWay {
+            driver: Arc::clone(self),
+            what,
+        })
     }
 
     /// The pause after a drive that begins now: as it was set, and up to a quarter more.
@@ -280,11 +303,15 @@ impl Drop for Turn {
     }
 }
 
-struct Keeping(Arc<Driver>);
+/// Something that is under way until this is dropped, also by a panic.
+struct UnderWay {
+    driver: Arc<Driver>,
+    what: fn(&Driver) -> &AtomicBool,
+}
 
-impl Drop for Keeping {
+impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.0.keeping_house.store(false, Ordering::SeqCst);
+        (self.what)(&self.driver).store(false, Ordering::SeqCst);
     }
 }
 
@@ -367,6 +394,17 @@ mod tests {
             }
         };
         attended(enough, every, attend).await;
+    }
+
+    #[test]
+    fn beats_are_written_one_at_a_time_and_while_the_house_is_kept() {
+        let driver = driver(Duration::ZERO);
+        let keeping = driver.begin(|driver| &driver.keeping_house);
+        let writing = driver.begin(|driver| &driver.writing_beats);
+        assert!(keeping.is_some() && writing.is_some());
+        assert!(driver.begin(|driver| &driver.writing_beats).is_none());
+        drop(writing);
+        assert!(driver.begin(|driver| &driver.writing_beats).is_some());
     }
 
     #[test]

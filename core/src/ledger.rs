@@ -280,6 +280,19 @@ pub trait Ledger: Send + Sync {
     /// When the ledger cannot be read.
     async fn row(&self, id: RowId) -> Result<Option<Row>, CannotRead>;
 
+    /// Those of the rows that are there, in any order. A ledger that can find many at once does
+    /// better than this, which asks for one after the other.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    async fn rows(&self, ids: &[RowId]) -> Result<Vec<Row>, CannotRead> {
+        let mut rows = Vec::new();
+        for id in ids {
+            rows.extend(self.row(*id).await?);
+        }
+        Ok(rows)
+    }
+
     /// The leases of a request.
     ///
     /// # Errors

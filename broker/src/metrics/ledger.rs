@@ -95,6 +95,10 @@ impl Ledger for MeasuredLedger {
         self.inner.row(id).await
     }
 
+    async fn rows(&self, ids: &[RowId]) -> Result<Vec<Row>, CannotRead> {
+        self.inner.rows(ids).await
+    }
+
     async fn leases_of(&self, request: RequestId) -> Result<Vec<Row>, CannotRead> {
         self.inner.leases_of(request).await
     }

@@ -9,6 +9,7 @@ mod posted;
 mod record;
 
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::de::DeserializeOwned;
@@ -26,11 +27,15 @@ use crate::standing::{self, Standing};
 use crate::time::Timestamp;
 pub(crate) use found::read_lease;
 
+/// By which part of itself a silence is longer where several brokers hear: 3 s of 45.
+const PATIENCE_PART: u32 = 15;
+
 /// The ledger's typed face.
 #[derive(Clone)]
 pub struct Books {
     ledger: Arc<dyn Ledger>,
     silence: Duration,
+    patience: Duration,
     mark: Arc<Mutex<Mark>>,
     known: Arc<Mutex<Option<Posted<Standing>>>>,
     sealed: Arc<Mutex<Option<Checkpoint>>>,
@@ -41,9 +46,15 @@ impl Books {
     /// of life before somebody must look at it.
     #[must_use]
     pub fn new(ledger: Arc<dyn Ledger>, silence: Duration) -> Self {
+        let more = if ledger.is_shared() {
+            silence / PATIENCE_PART
+        } else {
+            Duration::ZERO
+        };
         Self {
             ledger,
             silence,
+            patience: silence + more,
             mark: Arc::default(),
             known: Arc::default(),
             sealed: Arc::default(),
@@ -56,10 +67,21 @@ impl Books {
         self.ledger.as_ref()
     }
 
-    /// How long a lease may be silent.
+    /// How long a job may be silent, as it is told.
     #[must_use]
     pub const fn silence(&self) -> Duration {
         self.silence
+    }
+
+    /// After how long a silence a lease ends. A little longer than the job is told where several
+    /// brokers share the ledger: one of them may have died with the job's last beats in memory, and
+    /// then the next one, which another broker hears, must still come in time.
+    ///
+    /// With beats at 0, 15 and 30 s of 45, a broker that dies at 31 s had either written the last of
+    /// them down or leaves 17 s for the one at 45 s.
+    #[must_use]
+    pub const fn patience(&self) -> Duration {
+        self.patience
     }
 
     /// Commits steps as one transaction.
@@ -80,7 +102,7 @@ impl Books {
         mut also: Transaction,
     ) -> Result<R::Recorded, CommitError> {
         record
-            .write(&mut also, self.silence)
+            .write(&mut also, self.patience)
             .map_err(|error| CommitError::Unavailable(format!("a state has no JSON: {error}")))?;
         let sequence = self.ledger.commit(also).await?;
         Ok(record.recorded(&Seal(self.came_to(sequence))))
@@ -201,6 +223,23 @@ impl Books {
     pub async fn lease(&self, id: LeaseId) -> Result<Option<FoundLease>, CannotRead> {
         let row = self.ledger.row(RowId::Lease(id)).await?;
         row.map(|row| found_lease(&row)).transpose()
+    }
+
+    /// Those of the leases that are there.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read, or holds something that is not a lease.
+    pub async fn leases_by_id(
+        &self,
+        ids: &[LeaseId],
+    ) -> Result<BTreeMap<LeaseId, FoundLease>, CannotRead> {
+        let ids: Vec<RowId> = ids.iter().copied().map(RowId::Lease).collect();
+        let mut leases = BTreeMap::new();
+        for row in self.ledger.rows(&ids).await? {
+            let lease = found_lease(&row)?;
+            leases.insert(lease.terms().id, lease);
+        }
+        Ok(leases)
     }
 
     /// Leases by what they are.

@@ -251,7 +251,7 @@ impl Recorded<Active> {
         self.ending(End::Undelivered, now).exposed(exposed_until)
     }
 
-    /// The job was heard: the ledger learns of it when it asks, and not at every beat.
+    /// The job was heard: the ledger learns of it before it would ask, and not at every beat.
     pub fn alive(self, heard_at: Timestamp) -> Step<Active> {
         self.quiet_step(|state| Active {
             alive_at: state.alive_at.max(heard_at),

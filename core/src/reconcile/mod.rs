@@ -66,11 +66,11 @@ impl Core {
             Ok(lanes) => lanes,
             Err(error) => return (None, vec![error.into()]),
         };
-        let shared = self.share_beats().await.err();
+        let heard = self.write_beats_down().await.err();
         let obeyed = self.obey().await.err();
         let driven = join_all(lanes.iter().map(|lane| self.drive(lane))).await;
         let failed = driven.into_iter().filter_map(Result::err);
-        let first = shared.into_iter().chain(obeyed);
+        let first = heard.into_iter().chain(obeyed);
         let mut stumbles: Vec<Stumble> = first.chain(failed).collect();
         stumbles.extend(self.close_due_requests(now, budget).await.err());
         match self.books.ledger().next_due().await {
@@ -90,7 +90,13 @@ impl Core {
         // A resting lane stays due, and the longest due come first. If they counted, a target that
         // is down would leave no room for the others.
         let limit = budget.saturating_add(self.lanes.resting_count(now));
-        let mut lanes = self.books.ledger().due_lanes(now, limit).await?;
+        let ledger = self.books.ledger();
+        let found = ledger.due_lanes(now, limit).await;
+        if found.is_err() && ledger.is_shared() {
+            // What other brokers heard does not come through either: silence counts anew.
+            self.pulse.ready(now);
+        }
+        let mut lanes = found?;
         lanes.retain(|lane| !self.lanes.resting(lane, now));
         lanes.truncate(usize::try_from(budget).unwrap_or(usize::MAX));
         Ok(lanes)
@@ -205,7 +211,7 @@ impl Core {
             self.pulse.ready(now);
         }
         let heard_at = self.pulse.silent_since(lease.terms().id, lease.alive_at());
-        if now >= heard_at.plus(self.books.silence()) {
+        if now >= heard_at.plus(self.books.patience()) {
             Ok(End::Silent)
         } else {
             Err(heard_at)

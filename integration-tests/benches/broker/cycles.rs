@@ -230,7 +230,7 @@ impl Bench<'_> {
         let bytes_before = jitney.broker.resident_bytes();
         let opener = |jitney: Arc<Jitney>| async move {
             while let Some(job) = jitney.next() {
-                jitney.grant(&job).await;
+                jitney.grant(&job, LEASE_SECONDS).await;
             }
         };
         let openers = (0..OPENERS).map(|_| tokio::spawn(opener(Arc::clone(&jitney))));

@@ -15,8 +15,10 @@ pub const AUDIENCE: &str = "https://jitney.acme.example";
 /// How the broker calls the sandbox. Opens nothing else.
 pub const ACCESS_KEY_ID: &str = "AKIAJITNEYBENCH00000";
 pub const SECRET_ACCESS_KEY: &str = "only-for-the-sandbox-0000000000000000000";
-/// The longest that a lease here lives, in seconds.
+/// How long a lease here lives, in seconds.
 pub const LEASE_SECONDS: u32 = 900;
+/// The longest that one may live: while a ledger is filled, those that are in it grow old.
+pub const LEASE_SECONDS_MAX: u32 = 3_600;
 
 /// In what one installation differs from another.
 #[derive(Clone, Copy)]
@@ -118,6 +120,7 @@ pub fn write_configuration(folder: &Path, setup: &Setup<'_>, port: u16, cloud: &
             "leases_per_job_max": 1_000_000,
             "leases_per_repository_max": 1_000_000,
             "leases_per_tenant_max": 1_000_000,
+            "window_seconds": LEASE_SECONDS_MAX,
         },
         "silence": {"limit_seconds": setup.silence_seconds},
     });
@@ -150,7 +153,7 @@ when
     principal.git_ref.protected &&
     principal.workflow.top_ref == "acme/shop/.github/workflows/deploy.yml@refs/heads/main" &&
     context.path.within.contains("releases/") &&
-    context.ttl_seconds <= {LEASE_SECONDS}
+    context.ttl_seconds <= {LEASE_SECONDS_MAX}
 }};
 "#
     )

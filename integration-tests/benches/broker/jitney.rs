@@ -16,7 +16,8 @@ use jitney_sandbox::aws::RateLimits;
 use jitney_sandbox::ci::{CiIssuer, GithubJob};
 
 use crate::estate::{
-    ACCESS_KEY_ID, AUDIENCE, SECRET_ACCESS_KEY, Setup, scope, write_configuration, write_estate,
+    ACCESS_KEY_ID, AUDIENCE, LEASE_SECONDS, SECRET_ACCESS_KEY, Setup, scope, write_configuration,
+    write_estate,
 };
 use crate::measure::{Cycle, Side};
 use crate::process::{Process, answered, free_port, jitney};
@@ -173,11 +174,11 @@ impl Jitney {
         self.done.load(Ordering::Relaxed)
     }
 
-    /// Asks for a lease and keeps it.
-    pub async fn grant(&self, job: &Job) -> RequestView {
+    /// Asks for a lease of so many seconds and keeps it.
+    pub async fn grant(&self, job: &Job, ttl_seconds: u32) -> RequestView {
         let body = RequestBody {
             scopes: vec![job.scope.clone()],
-            ttl_seconds: None,
+            ttl_seconds: Some(ttl_seconds),
             reason: None,
         };
         let tokens = TokenSource::File(job.token.clone());
@@ -200,7 +201,7 @@ impl Side for Jitney {
 
     async fn cycle(&self, job: Job) -> Cycle {
         let began = Instant::now();
-        let request = self.grant(&job).await.id;
+        let request = self.grant(&job, LEASE_SECONDS).await.id;
         let granted = Instant::now();
         let released = job.client.release_request(&request, None).await;
         released.unwrap_or_else(|error| panic!("a release: {error}"));

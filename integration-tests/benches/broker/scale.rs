@@ -25,7 +25,7 @@ use jitney_integration_tests::past::{Lives, Past};
 use jitney_sandbox::ci::CiIssuer;
 
 use crate::beats::{BEAT_EVERY, Beats};
-use crate::estate::{INSTALLATION, Setup};
+use crate::estate::{INSTALLATION, LEASE_SECONDS_MAX, Setup};
 use crate::jitney::{Jitney, Site};
 use crate::ledger::{self, LedgerName};
 use crate::measure::{Cycle, Round, arrivals, clients};
@@ -39,7 +39,7 @@ const KEYS_PER_ROLE: usize = 2;
 /// How often the importer's memory is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long the lives that are copied may take to end.
-const OVER_WITHIN: Duration = Duration::from_secs(60);
+const OVER_WITHIN: Duration = Duration::from_secs(180);
 
 /// How large it is, and for how long it is measured.
 #[derive(Args)]
@@ -178,7 +178,7 @@ impl Bench<'_> {
         let jitney = Arc::new(self.site("full", setup).await.start().await);
         let mut held = HashMap::new();
         for job in jitney.site.mint(self.ci, setup.roles * KEYS_PER_ROLE, 1) {
-            let view = jitney.grant(&job).await;
+            let view = jitney.grant(&job, LEASE_SECONDS_MAX).await;
             held.insert(view.leases[0].id.clone(), job.client);
         }
         jitney.queue(self.ci, setup.roles);

@@ -134,6 +134,9 @@ pub const LAWS: &[Law] = &laws![
         "a row is written only over the version before it, the first over none",
     rows::of_many_writers_of_one_version_one_succeeds =
         "of many who write the same version of a row, one succeeds and the others conflict",
+    rows::rows_are_found_many_at_once =
+        "rows are found many at once, and what is not there is not among them",
+    rows::open_leases_are_counted = "open leases are counted by their state",
     rows::leases_are_found_by_their_request =
         "the leases of a request are found by it, and no others",
     rows::leases_are_listed_newest_first =

@@ -1,5 +1,7 @@
 //! Laws about rows: what is written, over what, and how it is found again.
 
+use std::collections::BTreeMap;
+
 use jitney_core::id::RequestId;
 use jitney_core::ledger::{CommitError, LeaseFilter, Owner, Row, RowId};
 use jitney_core::time::Timestamp;
@@ -142,6 +144,48 @@ pub(super) async fn of_many_writers_of_one_version_one_succeeds(
         same("what was written", &stored.as_ref(), &won.first().copied())?;
     }
     Ok(())
+}
+
+pub(super) async fn rows_are_found_many_at_once(stores: &dyn Stores) -> Result<(), Broken> {
+    let store = stores.empty().await?;
+    let ledger = store.open().await?;
+    let made = [
+        request(at(9)),
+        lease(&lane("role/a"), at(1)),
+        lease(&lane("role/b"), at(2)),
+    ];
+    let more = lease(&lane("role/a"), at(1));
+    let all = made.iter().cloned().chain([more]);
+    ledger.commit(of_rows(all)).await?;
+    let unknown = lease(&lane("role/a"), at(1)).id;
+    let wanted: Vec<RowId> = made.iter().map(|row| row.id).chain([unknown]).collect();
+    let mut found = ledger.rows(&wanted).await?;
+    found.sort_by_key(|row| row.id);
+    let mut made = made.to_vec();
+    made.sort_by_key(|row| row.id);
+    same("the rows", &found, &made)?;
+    same("no rows", &ledger.rows(&[]).await?, &Vec::new())
+}
+
+pub(super) async fn open_leases_are_counted(stores: &dyn Stores) -> Result<(), Broken> {
+    let store = stores.empty().await?;
+    let ledger = store.open().await?;
+    same("of none", &ledger.count_open().await?, &BTreeMap::new())?;
+    let here = lane("role/a");
+    let made: Vec<Row> = (0..6).map(|_| lease(&here, at(1))).collect();
+    let rows = made.iter().cloned().chain([request(at(9))]);
+    ledger.commit(of_rows(rows)).await?;
+    let next = [
+        ended(&made[0]),
+        moved(&made[1], "revoking"),
+        moved(&made[2], "elevating"),
+        moved(&made[3], "elevating"),
+    ];
+    ledger.commit(of_rows(next)).await?;
+    let wanted = [("active", 2), ("elevating", 2), ("revoking", 1)];
+    let wanted = wanted.map(|(state, count)| (state.to_owned(), count));
+    let wanted: BTreeMap<String, u64> = wanted.into();
+    same("of six", &ledger.count_open().await?, &wanted)
 }
 
 pub(super) async fn leases_are_found_by_their_request(stores: &dyn Stores) -> Result<(), Broken> {

@@ -30,7 +30,7 @@ pub const PAST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 const OVER_SINCE: Duration = Duration::from_secs(24 * 60 * 60);
 /// For how long a hold has been there, and how long it has yet to go.
 const HELD_SINCE: Duration = Duration::from_secs(5 * 60);
-const HELD_FOR: Duration = Duration::from_secs(10 * 60);
+const HELD_FOR: Duration = Duration::from_secs(60 * 60);
 
 /// Why lives cannot be copied.
 #[derive(Debug, thiserror::Error)]

@@ -36,6 +36,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(20);
 /// while all of it rests.
 const LOOK_SOON: Duration = Duration::from_millis(200);
 const LOOK_LATER: Duration = Duration::from_secs(10);
+/// How often beats are written down that the ledger must know of.
+const WRITE_BEATS_EVERY: Duration = Duration::from_secs(1);
 /// A broker that did not run for so much longer than it meant to could not hear any job either.
 const DEAF_AFTER: Duration = Duration::from_secs(5);
 /// How soon it looks back again at a cloud that it could not look through.
@@ -104,7 +106,7 @@ impl Broker {
         let life = self.lives.fetch_add(1, Ordering::SeqCst);
         let scene = &self.house.scene;
         let hand = format!("broker {}.{}", self.number, life + 1);
-        scene.notary.begins();
+        scene.notary.begins(scene);
         scene.trace.tell(|| format!("{hand}: begins"));
         let mourner = Mourner(Arc::downgrade(self));
         let process = Arc::new(Process::new(
@@ -123,9 +125,14 @@ impl Broker {
         };
         scene.stage.spawn(running.process.group(), driver.run());
         let group = running.process.group();
+        let hearing = Arc::clone(&running);
         scene
             .stage
             .spawn(group, async move { running.look_back().await });
+        let running = Arc::clone(&hearing);
+        scene
+            .stage
+            .spawn(group, async move { running.write_beats_down().await });
     }
 
     /// Ends the life under way, if there is one.
@@ -331,11 +338,18 @@ impl Running {
         }
     }
 
+    /// Writes down what was heard, apart from everything else.
+    async fn write_beats_down(&self) {
+        loop {
+            self.stumbled(self.core.write_beats_down().await.err());
+            self.process.stage().sleep(WRITE_BEATS_EVERY).await;
+        }
+    }
+
     /// What is due in no lane.
     async fn keep_house(&self) {
         let now = self.core.clock.now();
         self.stumbled(self.core.obey().await.err());
-        self.stumbled(self.core.share_beats().await.err());
         let closed = self.core.close_due_requests(now, LOOK_AT_MAX).await;
         self.stumbled(closed.err());
     }

@@ -173,9 +173,14 @@ impl Job {
     }
 
     async fn beat(&self, lease: LeaseId) {
-        let proof = self.proof();
-        self.call(move |core: Arc<Core>| async move { core.beat(lease, &proof).await.is_ok() })
-            .await;
+        let (proof, scene) = (self.proof(), Arc::clone(&self.house.scene));
+        let asking = move |core: Arc<Core>| async move {
+            let at = scene.stage.now();
+            if core.beat(lease, &proof).await.is_ok() {
+                scene.notary.heard(lease, at);
+            }
+        };
+        self.call(asking).await;
     }
 
     async fn renew(&self, lease: LeaseId) {

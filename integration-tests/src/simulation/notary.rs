@@ -1,20 +1,28 @@
 //! Watches every commit as it happens, past everything that brokers believe.
 
+use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use jitney_core::adapter::Epoch;
-use jitney_core::audit::Event;
+use jitney_core::audit::{Entry, Event};
+use jitney_core::books::{FoundLease, found_lease};
 use jitney_core::evidence::{Held, Hold};
 use jitney_core::id::LeaseId;
+use jitney_core::lease::End;
 use jitney_core::ledger::{Row, RowId, Transaction};
 use jitney_core::plan::LaneId;
 use jitney_core::time::Timestamp;
 
 use super::cloud::SKEW;
 use super::executor::lock;
+use super::fault::Fault;
 use super::ledger::Tables;
 use super::process::Scene;
+use crate::fixtures::SILENCE;
+
+/// Brokers look at their lanes every 20 s, and a lane whose cloud is away rests for a minute.
+const SILENCE_NOTICED_WITHIN: Duration = Duration::from_secs(300);
 
 /// Something that must never happen and did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,6 +93,8 @@ struct Notes {
     ended_at: BTreeMap<LeaseId, Timestamp>,
     owners: BTreeMap<LaneId, (Epoch, String)>,
     told_ended: BTreeMap<LeaseId, Timestamp>,
+    heard_at: BTreeMap<LeaseId, Timestamp>,
+    began_at: Timestamp,
     restored_at: Option<Timestamp>,
     recovered_at: Option<Timestamp>,
     violations: Vec<Violation>,
@@ -146,8 +156,81 @@ impl Notary {
     }
 
     /// A broker begins another life.
-    pub fn begins(&self) {
-        lock(&self.0).tally.lives += 1;
+    pub fn begins(&self, scene: &Scene) {
+        let mut notes = lock(&self.0);
+        notes.tally.lives += 1;
+        notes.began_at = scene.stage.now();
+    }
+
+    /// A broker heard a job.
+    pub fn heard(&self, lease: LeaseId, at: Timestamp) {
+        let mut notes = lock(&self.0);
+        let heard_at = notes.heard_at.entry(lease).or_default();
+        *heard_at = at.max(*heard_at);
+    }
+
+    /// Since when every broker hears every job in time: nothing goes wrong any more, all clocks are
+    /// right, and the last of the brokers had time to begin. Nothing in a world where they are not.
+    fn all_hear_since(&self, scene: &Scene) -> Option<Timestamp> {
+        let began_at = lock(&self.0).began_at;
+        let calm_from = scene.weather.calm_from().max(began_at).plus(SILENCE * 2);
+        let is_calm = calm_from <= scene.stage.now()
+            && scene.weather.odds(Fault::ClockJump) == 0
+            && !scene.outage.stops_writes(calm_from.minus(SILENCE * 2));
+        is_calm.then_some(calm_from)
+    }
+
+    /// A job that was heard is not silent, whichever broker heard it.
+    fn saw_silence(&self, scene: &Scene, hand: &str, transaction: &Transaction) {
+        let Some(since) = self.all_hear_since(scene) else {
+            return;
+        };
+        let is_silence = |entry: &&Entry| {
+            let why = entry.fields().get("why").map(String::as_str);
+            entry.event() == Event::LeaseEnding && why == Some(End::Silent.as_str())
+        };
+        let now = scene.stage.now();
+        for lease in transaction.entries.iter().filter(is_silence) {
+            let Some(lease) = lease.lease_id() else {
+                continue;
+            };
+            let heard_at = lock(&self.0).heard_at.get(&lease).copied();
+            if let Some(at) = heard_at.filter(|at| *at >= since && now < at.plus(SILENCE)) {
+                let how = format!(
+                    "{hand} calls {} silent, which was heard at {at}",
+                    self.name_of(lease)
+                );
+                self.object("a job that is heard is not silent", how);
+            }
+        }
+    }
+
+    /// A job that is not heard loses its lease in time, also when the broker that heard it last is
+    /// another.
+    pub fn must_notice_silence(&self, scene: &Scene) {
+        let Some(since) = self.all_hear_since(scene) else {
+            return;
+        };
+        let now = scene.stage.now();
+        let active: Vec<Row> = scene.ledger.look(|tables| {
+            let rows = tables.rows().filter(|row| row.state == "active");
+            rows.cloned().collect()
+        });
+        for row in active {
+            let (RowId::Lease(lease), Ok(FoundLease::Active(known))) = (row.id, found_lease(&row))
+            else {
+                continue;
+            };
+            let heard_at = lock(&self.0).heard_at.get(&lease).copied();
+            let heard_at = heard_at
+                .unwrap_or_default()
+                .max(known.granted_at())
+                .max(since);
+            if now > heard_at.plus(SILENCE_NOTICED_WITHIN) {
+                let how = format!("{} was last heard at {heard_at}", self.name_of(lease));
+                self.object("a silent job loses its lease", how);
+            }
+        }
     }
 
     /// A hand was given a lane.
@@ -170,6 +253,7 @@ impl Notary {
     /// A commit was applied. `hand` is the broker that made it.
     pub fn saw(&self, scene: &Scene, hand: &str, transaction: &Transaction) {
         self.count(scene, transaction);
+        self.saw_silence(scene, hand, transaction);
         let mut ends = false;
         for row in &transaction.rows {
             if let RowId::Lease(lease) = row.id {

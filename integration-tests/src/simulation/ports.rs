@@ -113,6 +113,10 @@ impl Ledger for LedgerPort {
         self.read(self.0.scene().ledger.row(id)).await
     }
 
+    async fn rows(&self, ids: &[RowId]) -> Result<Vec<Row>, CannotRead> {
+        self.read(self.0.scene().ledger.rows(ids)).await
+    }
+
     async fn leases_of(&self, request: RequestId) -> Result<Vec<Row>, CannotRead> {
         self.read(self.0.scene().ledger.leases_of(request)).await
     }

@@ -238,6 +238,7 @@ impl World {
             stage.resume_all();
             loop {
                 stage.sleep(LOOK_EVERY).await;
+                scene.notary.must_notice_silence(&scene);
                 let broken = !scene.notary.violations().is_empty();
                 if broken || scene.ledger.look(super::judge::is_over) {
                     stage.stop();

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use jitney_core::adapter::{Adapter, Elevate, Epoch, Hand, Page, Pass, Reach, Revoke};
@@ -54,6 +54,10 @@ pub trait Around: Send + Sync {
     }
     /// Whether other brokers write the ledger too.
     fn is_shared(&self) -> bool {
+        false
+    }
+    /// Whether it cannot be seen what is due.
+    fn is_dark(&self) -> bool {
         false
     }
     /// Before a commit is given to the ledger.
@@ -171,12 +175,24 @@ impl Around for BadCommit {
 #[derive(Default)]
 pub struct Shared {
     calls: AtomicU64,
+    commits: AtomicU64,
+    is_dark: AtomicBool,
 }
 
 impl Shared {
     /// How often it was asked or written.
     pub fn calls(&self) -> u64 {
         self.calls.load(Ordering::SeqCst)
+    }
+
+    /// How often it was written.
+    pub fn commits(&self) -> u64 {
+        self.commits.load(Ordering::SeqCst)
+    }
+
+    /// From now on it cannot be seen what is due, or it can.
+    pub fn cannot_be_read(&self, is_dark: bool) {
+        self.is_dark.store(is_dark, Ordering::SeqCst);
     }
 }
 
@@ -188,6 +204,14 @@ impl Around for Shared {
 
     fn is_shared(&self) -> bool {
         true
+    }
+
+    async fn before_commit(&self) {
+        self.commits.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn is_dark(&self) -> bool {
+        self.is_dark.load(Ordering::SeqCst)
     }
 }
 
@@ -355,6 +379,10 @@ impl Ledger for WrappedLedger {
         self.around(self.inner.row(id)).await
     }
 
+    async fn rows(&self, ids: &[RowId]) -> Result<Vec<Row>, CannotRead> {
+        self.around(self.inner.rows(ids)).await
+    }
+
     async fn leases_of(&self, request: RequestId) -> Result<Vec<Row>, CannotRead> {
         self.around(self.inner.leases_of(request)).await
     }
@@ -376,6 +404,9 @@ impl Ledger for WrappedLedger {
     }
 
     async fn due_lanes(&self, now: Timestamp, limit: u32) -> Result<Vec<LaneId>, CannotRead> {
+        if self.around.is_dark() {
+            return Err(CannotRead("it is dark".to_owned()));
+        }
         self.around(self.inner.due_lanes(now, limit)).await
     }
 

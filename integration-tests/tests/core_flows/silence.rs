@@ -1,9 +1,15 @@
 //! Jobs that go silent, jobs that are heard, and brokers that cannot hear.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
 use jitney_core::audit::SigningKey;
+use jitney_core::books::FoundLease;
+use jitney_core::id::LeaseId;
 use jitney_core::lease::{End, Outcome};
-use jitney_integration_tests::fixtures::{PROD, SILENCE, proof};
-use std::sync::Arc;
+use jitney_core::usecase::{Core, Proof, Submission};
+use jitney_integration_tests::fixtures::{PROD, PROD_SCOPE, SILENCE, ask, proof};
 
 use crate::ports::{Around, BadCommit, Shared, broker_with};
 use crate::{outcome, seconds, submit, wish, world};
@@ -29,7 +35,7 @@ async fn a_silent_job_loses_its_lease_after_its_silence_and_not_sooner() {
 }
 
 #[tokio::test]
-async fn beats_keep_a_lease_alive_at_one_commit_per_silence() {
+async fn beats_keep_a_lease_alive_at_few_commits() {
     let (world, _folder) = world();
     let counter = BadCommit::counting();
     let around: Arc<dyn Around> = counter.clone();
@@ -131,34 +137,203 @@ async fn a_beat_is_heard_by_brokers_that_it_was_not_sent_to() {
     assert!(!world.cloud(PROD).would_allow(secret));
 }
 
+/// What a broker dies with, nobody knows. Wherever in a silence it dies, the job's next beat comes to
+/// another one, a little late, and in time.
 #[tokio::test]
-async fn sharing_beats_asks_a_ledger_nothing_that_it_was_told() {
+async fn a_broker_that_dies_with_beats_in_memory_costs_no_job_its_lease() {
+    for died_at in 0..=50 {
+        let (world, _folder) = world();
+        let around: Arc<dyn Around> = Arc::new(Shared::default());
+        let (one, other) = (
+            broker_with(&world, "a", &around),
+            broker_with(&world, "b", &around),
+        );
+        let grant = submit(&one, wish()).await;
+        let (lease, secret) = grant.only();
+        for second in 0..200 {
+            let (to, late) = if second > died_at {
+                (&other, 2)
+            } else {
+                (&one, 0)
+            };
+            if second >= 15 && second % 15 == late {
+                to.beat(lease, &proof("key")).await.unwrap();
+            }
+            if second < died_at {
+                world.turn(&one).await;
+            }
+            world.turn(&other).await;
+            world.clock.pass(seconds(1));
+        }
+        let lives = world.cloud(PROD).would_allow(secret);
+        assert!(lives, "the broker that heard died after {died_at} s");
+        world.live(&other, SILENCE + seconds(10)).await;
+        assert!(!world.cloud(PROD).would_allow(secret));
+        world.live_out(&other).await;
+    }
+}
+
+/// The other way round: a silent job is silent for every broker after the same time.
+#[tokio::test]
+async fn silence_is_noticed_in_time_by_brokers_that_heard_nothing() {
+    let (world, _folder) = world();
+    let around: Arc<dyn Around> = Arc::new(Shared::default());
+    let (one, other) = (
+        broker_with(&world, "a", &around),
+        broker_with(&world, "b", &around),
+    );
+    let grant = submit(&one, wish()).await;
+    let (lease, _) = grant.only();
+    for second in 0..=90 {
+        if second % 15 == 0 {
+            one.beat(lease, &proof("key")).await.unwrap();
+        }
+        world.turn(&one).await;
+        world.turn(&other).await;
+        world.clock.pass(seconds(1));
+    }
+    // A second of it is over. The broker that heard dies.
+    world.live(&other, SILENCE - seconds(2)).await;
+    assert_eq!(world.lease(lease).await.state(), "active");
+    world.live(&other, seconds(6)).await;
+    assert_eq!(world.lease(lease).await.state(), "revoking");
+    world.live_out(&other).await;
+}
+
+/// What another broker heard cannot be known while the ledger cannot be read.
+#[tokio::test]
+async fn a_broker_that_could_not_read_what_others_heard_blames_no_job() {
+    let (world, _folder) = world();
+    let dark = Arc::new(Shared::default());
+    let around: Arc<dyn Around> = dark.clone();
+    let other = broker_with(&world, "b", &around);
+    let grant = submit(&other, wish()).await;
+    let (lease, _) = grant.only();
+    world.clock.pass(SILENCE + seconds(10));
+    dark.cannot_be_read(true);
+    world.turn(&other).await;
+    dark.cannot_be_read(false);
+    world.turn(&other).await;
+    assert_eq!(world.lease(lease).await.state(), "active");
+    world.clock.pass(SILENCE + seconds(5));
+    world.turn(&other).await;
+    assert_eq!(world.lease(lease).await.state(), "revoking");
+    world.live_out(&other).await;
+}
+
+#[tokio::test]
+async fn writing_beats_down_asks_a_ledger_nothing_that_it_was_told() {
     let (world, _folder) = world();
     let shared = Arc::new(Shared::default());
     let around: Arc<dyn Around> = shared.clone();
     let core = broker_with(&world, "a", &around);
     let grant = submit(&core, wish()).await;
     let (lease, _) = grant.only();
-    // A third of the silence is not over yet, then it is: one look and one commit, and no more.
-    for (pause, calls) in [(14, 0), (1, 2), (14, 0), (1, 2)] {
-        world.clock.pass(seconds(pause));
-        core.beat(lease, &proof("key")).await.unwrap();
+    let asked_by_five = async || {
         let before = shared.calls();
         for _ in 0..5 {
-            core.share_beats().await.unwrap();
+            core.write_beats_down().await.unwrap();
         }
-        assert_eq!(shared.calls() - before, calls);
+        shared.calls() - before
+    };
+    // Half of the silence is not over yet, then it is: one look and one commit, and no more.
+    for (pause, calls) in [(22, 0), (1, 2), (22, 0), (1, 2)] {
+        world.clock.pass(seconds(pause));
+        core.beat(lease, &proof("key")).await.unwrap();
+        assert_eq!(asked_by_five().await, calls);
     }
+    // No other beat came, and there is not much time left.
+    world.clock.pass(seconds(15));
+    core.beat(lease, &proof("key")).await.unwrap();
+    world.clock.pass(seconds(16));
+    assert_eq!(asked_by_five().await, 0);
+    world.clock.pass(seconds(1));
+    assert_eq!(asked_by_five().await, 2);
     // What has ended is asked about once more, and forgotten.
     world.clock.pass(seconds(15));
     core.beat(lease, &proof("key")).await.unwrap();
     let other = broker_with(&world, "b", &around);
     other.release(lease, &proof("key")).await.unwrap();
-    let before = shared.calls();
-    for _ in 0..5 {
-        core.share_beats().await.unwrap();
+    world.clock.pass(seconds(20));
+    assert_eq!(asked_by_five().await, 1);
+}
+
+#[tokio::test]
+async fn beats_that_two_brokers_hear_in_turn_are_written_down_by_one_of_them() {
+    let (world, _folder) = world();
+    let shared = Arc::new(Shared::default());
+    let around: Arc<dyn Around> = shared.clone();
+    let brokers = [
+        broker_with(&world, "a", &around),
+        broker_with(&world, "b", &around),
+    ];
+    let grant = submit(&brokers[0], wish()).await;
+    let (lease, _) = grant.only();
+    let before = shared.commits();
+    let heard_for = 900_usize;
+    for second in 1..=heard_for {
+        world.clock.pass(seconds(1));
+        if second % 15 == 0 {
+            let to = &brokers[second / 15 % 2];
+            to.beat(lease, &proof("key")).await.unwrap();
+        }
+        for broker in &brokers {
+            broker.write_beats_down().await.unwrap();
+        }
     }
-    assert_eq!(shared.calls() - before, 1);
+    assert_eq!(shared.commits() - before, heard_for as u64 / 30);
+}
+
+#[tokio::test]
+async fn beats_of_many_jobs_are_one_commit_and_none_waits_for_one_that_changed() {
+    let (world, _folder) = world();
+    let meddler = Arc::new(Meddler::default());
+    let around: Arc<dyn Around> = meddler.clone();
+    let core = broker_with(&world, "a", &around);
+    let mut leases = Vec::new();
+    for job in ["1", "2", "3", "4"] {
+        let Ok(Submission::Granted {
+            leases: granted, ..
+        }) = core.submit(ask(job, job, job, &[PROD_SCOPE])).await
+        else {
+            panic!("job {job} is not granted");
+        };
+        leases.push((granted[0].0.terms().id, proof(job)));
+    }
+    world.clock.pass(seconds(30));
+    for (lease, proof) in &leases {
+        core.beat(*lease, proof).await.unwrap();
+    }
+    // Between the look and the commit, another broker ends one of them.
+    *meddler.ends.lock().unwrap() = Some((world.broker("b"), leases[1].clone()));
+    let before = meddler.commits.load(Ordering::SeqCst);
+    core.write_beats_down().await.unwrap();
+    assert_eq!(meddler.commits.load(Ordering::SeqCst) - before, 2);
+    for (place, (lease, _)) in leases.iter().enumerate() {
+        match world.lease(*lease).await {
+            FoundLease::Active(active) => assert_eq!(active.alive_at(), world.now()),
+            FoundLease::Revoking(_) => assert_eq!(place, 1),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// Ends a lease through another broker just before the next commit.
+#[derive(Default)]
+struct Meddler {
+    commits: AtomicU64,
+    ends: Mutex<Option<(Core, (LeaseId, Proof))>>,
+}
+
+#[async_trait]
+impl Around for Meddler {
+    async fn before_commit(&self) {
+        self.commits.fetch_add(1, Ordering::SeqCst);
+        let ends = self.ends.lock().unwrap().take();
+        if let Some((other, (lease, proof))) = ends {
+            other.release(lease, &proof).await.unwrap();
+        }
+    }
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@
 )]
 
 mod alike;
+mod beats;
 mod brokers;
 mod cancelled;
 mod commits;

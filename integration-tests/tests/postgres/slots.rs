@@ -17,7 +17,7 @@ use super::sample::{brokers, server};
 
 const POOL: u32 = 16;
 
-async fn two_brokers(what: &str, pool: u32) -> Option<(World, [Core; 2])> {
+pub async fn two_brokers(what: &str, pool: u32) -> Option<(World, [Core; 2])> {
     let options = PostgresOptions {
         // The world's time is made up.
         claims_by: ClaimClock::Caller,

@@ -60,7 +60,7 @@ pub struct BentLedger {
 }
 
 impl BentLedger {
-    fn rows(&self, rows: Vec<Row>) -> Vec<Row> {
+    fn all_seen(&self, rows: Vec<Row>) -> Vec<Row> {
         rows.into_iter().filter_map(|row| self.seen(row)).collect()
     }
 
@@ -98,12 +98,16 @@ impl Ledger for BentLedger {
         Ok(self.real.row(id).await?.and_then(|row| self.seen(row)))
     }
 
+    async fn rows(&self, ids: &[RowId]) -> Result<Vec<Row>, CannotRead> {
+        Ok(self.all_seen(self.real.rows(ids).await?))
+    }
+
     async fn leases_of(&self, request: RequestId) -> Result<Vec<Row>, CannotRead> {
-        Ok(self.rows(self.real.leases_of(request).await?))
+        Ok(self.all_seen(self.real.leases_of(request).await?))
     }
 
     async fn leases(&self, filter: LeaseFilter) -> Result<Vec<Row>, CannotRead> {
-        Ok(self.rows(self.real.leases(filter).await?))
+        Ok(self.all_seen(self.real.leases(filter).await?))
     }
 
     async fn sheet(&self, name: &str) -> Result<Option<Sheet>, CannotRead> {
@@ -136,7 +140,7 @@ impl Ledger for BentLedger {
             found.holds.clear();
         }
         Ok(LaneRows {
-            rows: self.rows(found.rows),
+            rows: self.all_seen(found.rows),
             ..found
         })
     }

@@ -22,6 +22,7 @@ use jitney_core::ledger::{Ledger, Row, RowId, Transaction};
 use jitney_core::plan::{CannotPlan, LaneId, Order, Plan};
 use jitney_core::probe::{InForce, Probe, Probed};
 use jitney_core::question::Inquire;
+use jitney_integration_tests::fixtures::SILENCE;
 use jitney_integration_tests::simulation::cloud::SKEW;
 use jitney_integration_tests::simulation::mutant::Mutant;
 use jitney_integration_tests::simulation::process::Process;
@@ -37,6 +38,8 @@ pub const NOTHING_LEFT: &str = "no ended lease has a grant left behind it";
 const ENDS: &str = "what is to end ends, however long it takes";
 const OWNED: &str = "only the hand that owns a lane ends what is in it";
 const HANDED_OUT: &str = "no credential leaves before its lease is durably active";
+const HEARD: &str = "a job that is heard is not silent";
+const NOTICED: &str = "a silent job loses its lease";
 const TOLD: &str = "the audit log tells what the ledger holds";
 
 /// That a mutant breaks one of `rules` in some world, before any other.
@@ -244,6 +247,69 @@ impl Mutant for IgnoresEpochs {
 #[test]
 fn a_stale_epoch_that_is_accepted_is_caught() {
     caught(IgnoresEpochs::default(), &[OWNED, NOTHING_LEFT]);
+}
+
+/// Keeps to itself what it hears: no beat reaches the ledger but those that it notes as the hand of
+/// a lane.
+struct SharesNothing;
+
+impl Bend for SharesNothing {
+    fn write(&self, transaction: &mut Transaction) {
+        let rows = &transaction.rows;
+        let all_live = rows.iter().all(|row| row.state == "active");
+        if all_live && transaction.fences.is_empty() && transaction.entries.is_empty() {
+            transaction.rows.clear();
+        }
+    }
+}
+
+#[test]
+fn beats_that_are_kept_from_other_brokers_are_caught() {
+    caught(bending(SharesNothing), &[HEARD]);
+}
+
+/// Writes beats down only once the lease is due.
+struct WritesTooLate;
+
+impl Bend for WritesTooLate {
+    fn write(&self, transaction: &mut Transaction) {
+        let is_quiet = transaction.fences.is_empty() && transaction.entries.is_empty();
+        let is_early = |row: &Row| row.state == "active" && is_quiet;
+        for row in transaction.rows.iter_mut().filter(|row| is_early(row)) {
+            let Some(alive_at) = read_number(row, "alive_at") else {
+                continue;
+            };
+            let earlier = alive_at - i64::try_from(SILENCE.as_micros()).unwrap_or(0);
+            row.due_at = row.due_at.map(|due| due.minus(SILENCE));
+            rewrite(row, |body| {
+                drop(body.insert("alive_at".to_owned(), earlier.into()));
+            });
+        }
+    }
+}
+
+#[test]
+fn beats_that_are_written_down_too_late_are_caught() {
+    caught(bending(WritesTooLate), &[HEARD]);
+}
+
+/// Takes whatever it finds active for alive.
+struct HearsEverybody;
+
+impl Bend for HearsEverybody {
+    fn read(&self, row: &mut Row) -> bool {
+        if row.state == "active" {
+            rewrite(row, |body| {
+                drop(body.insert("alive_at".to_owned(), i64::MAX.into()));
+            });
+        }
+        true
+    }
+}
+
+#[test]
+fn a_silence_that_nobody_notices_is_caught() {
+    caught(bending(HearsEverybody), &[NOTICED]);
 }
 
 /// Calls settled what was only just written.

@@ -1,5 +1,6 @@
 //! The ledger port, put together from the writer and the readers.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use async_trait::async_trait;
@@ -74,6 +75,14 @@ impl Ledger for PostgresLedger {
 
     async fn row(&self, id: RowId) -> Result<Option<Row>, CannotRead> {
         self.reader.row(id).await
+    }
+
+    async fn rows(&self, ids: &[RowId]) -> Result<Vec<Row>, CannotRead> {
+        self.reader.rows(ids).await
+    }
+
+    async fn count_open(&self) -> Result<BTreeMap<String, u64>, CannotRead> {
+        self.reader.count_open().await
     }
 
     async fn leases_of(&self, request: RequestId) -> Result<Vec<Row>, CannotRead> {

@@ -1,5 +1,7 @@
 //! What can be asked. Every question finds its answer by an index.
 
+use std::collections::BTreeMap;
+
 use jitney_core::audit::Frontier;
 use jitney_core::id::RequestId;
 use jitney_core::ledger::{LaneRows, LeaseFilter, OnceUse, Row, RowId, Sheet, StoredEntry};
@@ -25,6 +27,9 @@ mod question {
     use crate::load::server_time;
 
     pub(super) const ROW: &str = select_rows!("WHERE kind = $1 AND id = $2");
+    pub(super) const ROWS: &str = select_rows!(
+        "JOIN unnest($1::smallint[], $2::uuid[]) AS wanted (kind, id) USING (kind, id)"
+    );
     pub(super) const LEASES_OF: &str = select_rows!("WHERE kind = 1 AND request = $1 ORDER BY id");
     /// One question for each filter that has an index: with all of them in one, the server would
     /// have to choose an index before it knows which of them narrow anything.
@@ -42,6 +47,8 @@ mod question {
     );
     pub(super) const LEASES_IN_STATE_ALL: &str =
         select_rows!("WHERE kind = 1 AND id < $2 AND state = $3 ORDER BY id DESC LIMIT $1");
+    pub(super) const COUNT_OPEN: &str = "
+        SELECT state, count(*) FROM rows WHERE kind = 1 AND NOT is_final GROUP BY state";
     pub(super) const SHEET: &str = "SELECT name, version, body FROM sheets WHERE name = $1";
     pub(super) const SHEETS: &str =
         "SELECT name, version, body FROM sheets WHERE name ^@ $1 ORDER BY name";
@@ -92,8 +99,9 @@ mod question {
     pub(super) const ENTRIES: &str =
         "SELECT idx, bytes FROM entries WHERE idx >= $1 ORDER BY idx LIMIT $2";
     pub(super) const FRONTIER: &str = "SELECT frontier FROM log";
-    /// In the order in which they were stored. There is no other way than to read them all.
-    pub(super) const CHECKPOINTS: &str = "SELECT size, note FROM checkpoints ORDER BY place";
+    /// In the order in which they were stored.
+    pub(super) const CHECKPOINTS: &str =
+        "SELECT size, note, place FROM checkpoints WHERE place > $1 ORDER BY place LIMIT $2";
 }
 
 /// Which lanes count as driven by somebody else.
@@ -114,6 +122,20 @@ pub(crate) async fn row(pool: &PgPool, id: RowId) -> Read<Option<Row>> {
     let query = sqlx::query(question::ROW).bind(kind).bind(id);
     let stored = query.fetch_optional(pool).await?;
     stored.as_ref().map(columns::row).transpose()
+}
+
+pub(crate) async fn rows(pool: &PgPool, ids: &[RowId]) -> Read<Vec<Row>> {
+    let (kinds, ids): (Vec<i16>, Vec<Uuid>) = ids.iter().copied().map(key).unzip();
+    let query = sqlx::query(question::ROWS).bind(kinds).bind(ids);
+    all(&query.fetch_all(pool).await?, columns::row)
+}
+
+pub(crate) async fn count_open(pool: &PgPool) -> Read<BTreeMap<String, u64>> {
+    let stored = sqlx::query(question::COUNT_OPEN).fetch_all(pool).await?;
+    let counts = all(&stored, |stored| {
+        Ok((columns::string(stored, 0)?, columns::number(stored, 1)?))
+    });
+    Ok(counts?.into_iter().collect())
 }
 
 pub(crate) async fn leases_of(pool: &PgPool, request: RequestId) -> Read<Vec<Row>> {
@@ -226,8 +248,18 @@ pub(crate) async fn frontier(pool: &PgPool) -> Read<Frontier> {
 }
 
 pub(crate) async fn checkpoints(pool: &PgPool) -> Read<Vec<(u64, String)>> {
-    let stored = sqlx::query(question::CHECKPOINTS).fetch_all(pool).await?;
-    all(&stored, |stored| {
-        Ok((columns::number(stored, 0)?, columns::string(stored, 1)?))
-    })
+    // All of them are wanted. In pages, as a million come in no time that a question may take.
+    const PAGE: usize = 10_000;
+    let (mut found, mut place) = (Vec::new(), i64::MIN);
+    loop {
+        let page = sqlx::query(question::CHECKPOINTS).bind(place);
+        let page = page.bind(count(PAGE as u64)).fetch_all(pool).await?;
+        for stored in &page {
+            found.push((columns::number(stored, 0)?, columns::string(stored, 1)?));
+            place = plain(stored, 2)?;
+        }
+        if page.len() < PAGE {
+            return Ok(found);
+        }
+    }
 }

@@ -5,6 +5,7 @@
 //! asked by a task of its own: a caller that gives up waiting, wherever it stands, leaves neither a
 //! transaction open nor an answer half read on a connection that the next one gets.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -94,6 +95,20 @@ impl PostgresReader {
     /// When the ledger cannot be read.
     pub async fn row(&self, id: RowId) -> Result<Option<Row>, CannotRead> {
         self.ask(move |pool| async move { read::row(&pool, id).await })
+            .await
+    }
+
+    pub(crate) async fn rows(&self, ids: &[RowId]) -> Result<Vec<Row>, CannotRead> {
+        let ids: Arc<[RowId]> = ids.into();
+        self.ask(move |pool| {
+            let ids = Arc::clone(&ids);
+            async move { read::rows(&pool, &ids).await }
+        })
+        .await
+    }
+
+    pub(crate) async fn count_open(&self) -> Result<BTreeMap<String, u64>, CannotRead> {
+        self.ask(|pool| async move { read::count_open(&pool).await })
             .await
     }
 

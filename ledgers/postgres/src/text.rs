@@ -9,7 +9,8 @@ const NUL: char = '\0';
 
 /// Text as it is stored. What one text begins with, it begins with when stored.
 pub(crate) fn stored(text: &str) -> Cow<'_, str> {
-    if !text.contains([NUL, ESCAPE]) {
+    // One after the other: each is looked for byte by byte, both at once character by character.
+    if !text.contains(NUL) && !text.contains(ESCAPE) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len() + 8);

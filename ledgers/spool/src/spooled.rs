@@ -315,6 +315,14 @@ impl<G: Ground> Ledger for Spooled<G> {
         Ok(self.shared.desk().noted.over_one(id, stored))
     }
 
+    async fn rows(&self, ids: &[RowId]) -> Result<Vec<Row>, CannotRead> {
+        let stored = self.inner.rows(ids).await?.into_iter();
+        let mut stored: BTreeMap<RowId, Row> = stored.map(|row| (row.id, row)).collect();
+        let noted = &self.shared.desk().noted;
+        let rows = ids.iter().map(|id| noted.over_one(*id, stored.remove(id)));
+        Ok(rows.flatten().collect())
+    }
+
     async fn leases_of(&self, request: RequestId) -> Result<Vec<Row>, CannotRead> {
         let stored = self.inner.leases_of(request).await?;
         let noted = &self.shared.desk().noted;

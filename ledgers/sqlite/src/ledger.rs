@@ -81,6 +81,11 @@ impl Ledger for SqliteLedger {
         self.readers.read(move |file| read::row(file, id)).await
     }
 
+    async fn rows(&self, ids: &[RowId]) -> Result<Vec<Row>, CannotRead> {
+        let ids = ids.to_vec();
+        self.readers.read(move |file| read::rows(file, &ids)).await
+    }
+
     async fn leases_of(&self, request: RequestId) -> Result<Vec<Row>, CannotRead> {
         self.readers
             .read(move |file| read::leases_of(file, request))

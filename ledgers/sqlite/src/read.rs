@@ -106,6 +106,11 @@ pub(crate) fn row(connection: &Connection, id: RowId) -> Read<Option<Row>> {
     statement.query_row(key(id), columns::row).optional()
 }
 
+pub(crate) fn rows(connection: &Connection, ids: &[RowId]) -> Read<Vec<Row>> {
+    let found = ids.iter().map(|id| row(connection, *id));
+    found.filter_map(Result::transpose).collect()
+}
+
 pub(crate) fn leases_of(connection: &Connection, request: RequestId) -> Read<Vec<Row>> {
     let request = request.as_uuid().into_bytes();
     all(connection, question::LEASES_OF, [request], columns::row)
