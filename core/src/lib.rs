@@ -26,6 +26,7 @@ pub mod plan;
 pub mod principal;
 pub mod probe;
 pub mod pulse;
+pub mod quota;
 pub mod reconcile;
 pub mod refusal;
 pub mod request;

@@ -34,7 +34,6 @@ mod policy_lane;
 mod policy_store;
 mod probe;
 mod promise;
-mod quota;
 mod rest;
 mod revoke;
 mod sharing;
