@@ -31,7 +31,8 @@ const LOOK_PAUSE: Duration = Duration::from_millis(20);
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// The most lanes and requests that one look brings up.
 const LOOK_AT_MAX: u32 = 1024;
-/// The most lanes that are driven at a time.
+/// The most lanes of a target that are driven at a time. Lanes that wait for one cloud, which is slow
+/// or whose quota is used up, leave room for those of another.
 const DRIVEN_MAX: usize = 64;
 /// How often a lane is prolonged while it is driven: twice, before its claim is over.
 const PROLONG_EVERY: Duration = Duration::from_secs(CLAIM.as_secs() / 3);
@@ -164,7 +165,11 @@ impl Driver {
         memory.lanes.retain(|_, known| {
             known.busy || now.saturating_duration_since(known.driven_at) < known.rests_for
         });
-        if memory.lanes.values().filter(|known| known.busy).count() >= DRIVEN_MAX {
+        let driven = memory
+            .lanes
+            .iter()
+            .filter(|(of, known)| known.busy && of.target == lane.target);
+        if driven.count() >= DRIVEN_MAX {
             return Taken::Resting(LOOK_AGAIN);
         }
         let fresh = Lane {
@@ -320,8 +325,12 @@ mod tests {
     use super::*;
 
     fn lane(name: &str) -> Option<LaneId> {
+        lane_of("acme-prod", name)
+    }
+
+    fn lane_of(target: &str, name: &str) -> Option<LaneId> {
         Some(LaneId {
-            target: "acme-prod".parse().ok()?,
+            target: target.parse().ok()?,
             name: name.to_owned(),
         })
     }
@@ -355,6 +364,21 @@ mod tests {
             driver.take(&lane),
             Taken::Resting(left) if left > Duration::from_secs(3590)
         ));
+    }
+
+    #[test]
+    fn lanes_that_all_wait_for_one_cloud_leave_room_for_those_of_another() {
+        let driver = driver(Duration::ZERO);
+        let names = 0..DRIVEN_MAX;
+        let lanes = names.filter_map(|number| lane(&number.to_string()));
+        let turns: Vec<Taken> = lanes.map(|lane| driver.take(&lane)).collect();
+        assert_eq!(turns.len(), DRIVEN_MAX);
+        assert!(turns.iter().all(|turn| matches!(turn, Taken::Free(_))));
+        let (Some(more), Some(elsewhere)) = (lane("more"), lane_of("acme-data", "one")) else {
+            unreachable!("the names are names")
+        };
+        assert!(matches!(driver.take(&more), Taken::Resting(_)));
+        assert!(matches!(driver.take(&elsewhere), Taken::Free(_)));
     }
 
     #[test]

@@ -27,6 +27,7 @@ pub mod principal;
 pub mod probe;
 pub mod pulse;
 pub mod question;
+pub mod quota;
 pub mod reconcile;
 pub mod refusal;
 pub mod request;

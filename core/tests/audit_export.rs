@@ -175,6 +175,26 @@ fn a_line_is_bounded() {
     assert_eq!(code_of(longest.as_bytes()), "export_line_unclear");
 }
 
+/// Lines are looked at many at a time; what is said of the first bad one is the same.
+#[test]
+fn a_bad_line_far_down_is_the_one_that_is_named() {
+    let bytes = honest(6_000, 1_000);
+    assert!(verify_export(bytes.as_slice(), verifier()).is_ok());
+    let lines = lines(&bytes);
+    for bad in [1_999, 2_000, 2_001, 4_500] {
+        // What comes after it is worse.
+        let endless = "x".repeat(LINE_LENGTH_MAX + 1);
+        let before = lines[..bad - 1].concat();
+        let changed = [&before, b"{}\n".as_slice(), endless.as_bytes()].concat();
+        let refusal = verify_export(changed.as_slice(), verifier()).unwrap_err();
+        let line = u64::try_from(bad).unwrap();
+        assert!(
+            matches!(refusal, ExportError::LineUnclear { line: seen } if seen == line),
+            "{refusal:?}"
+        );
+    }
+}
+
 #[test]
 fn a_disk_that_fails_is_not_a_log_that_was_changed() {
     struct Failing;

@@ -8,8 +8,8 @@
 )]
 
 use jitney_core::audit::{
-    CHECKPOINTS_AHEAD_MAX, Checkpoint, Entry, Event, Frontier, LeafHash, SigningKey, Verified,
-    Verifier, VerifyError,
+    CHECKPOINTS_AHEAD_MAX, Checkpoint, Entry, Event, Frontier, LeafHash, Piece, SigningKey,
+    Verified, Verifier, VerifyError,
 };
 use jitney_core::id::{LeaseId, RequestId};
 use jitney_core::time::Timestamp;
@@ -69,9 +69,26 @@ fn verifier() -> Verifier {
 fn verify(items: &[Item], mut verifier: Verifier) -> Result<Verified, VerifyError> {
     for item in items {
         match item {
-            Item::Entry(bytes) => drop(verifier.entry(bytes)?),
+            Item::Entry(bytes) => verifier.entry(bytes)?,
             Item::Checkpoint(note) => verifier.checkpoint(note)?,
         }
+    }
+    verifier.finish()
+}
+
+/// The same, so many pieces at a time.
+fn verify_in_pages(
+    items: &[Item],
+    mut verifier: Verifier,
+    page: usize,
+) -> Result<Verified, VerifyError> {
+    let piece = |item: &Item| match item {
+        Item::Entry(bytes) => Piece::Entry(bytes.clone()),
+        Item::Checkpoint(note) => Piece::Checkpoint(note.clone()),
+    };
+    for items in items.chunks(page) {
+        let pieces: Vec<Piece> = items.iter().map(piece).collect();
+        verifier.take(&pieces)?;
     }
     verifier.finish()
 }
@@ -187,10 +204,15 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(4_000))]
 
     #[test]
-    fn every_mutation_is_found_and_located(mutation in mutations()) {
+    fn every_mutation_is_found_and_located(mutation in mutations(), page in 1..150_usize) {
         let honest = log(ENTRIES, PERIOD);
         let mut items = honest.clone();
         let place = tamper(&mut items, &mutation);
+        // However many pieces are looked at together, the answer is the one of each by itself.
+        prop_assert_eq!(
+            verify_in_pages(&items, verifier(), page),
+            verify(&items, verifier())
+        );
         // Swapping an entry with itself or repeating it beside itself changes nothing, or no
         // place before the next; the first place that differs is what a verifier can know.
         let differs = |place: &usize| items.get(*place) != honest.get(*place);
@@ -266,7 +288,7 @@ fn a_refusal_cannot_be_overlooked() {
     let refusal = verifier.entry(b"not an entry").unwrap_err();
     for item in log(PERIOD, PERIOD) {
         let again = match item {
-            Item::Entry(bytes) => verifier.entry(&bytes).map(drop),
+            Item::Entry(bytes) => verifier.entry(&bytes),
             Item::Checkpoint(note) => verifier.checkpoint(&note),
         };
         assert_eq!(again, Err(refusal.clone()));

@@ -1,5 +1,6 @@
 //! One AWS account as core sees it.
 
+use core::time::Duration;
 use std::sync::Arc;
 
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
@@ -7,6 +8,7 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use jitney_core::cloud_clock::CloudClock;
 use jitney_core::fault::{Fault, FaultKind};
 use jitney_core::id::{BadId, CloudName, InstallationName, TargetName};
+use jitney_core::quota::Quota;
 use jitney_core::time::Clock;
 
 use crate::classify::{Call, fault};
@@ -22,6 +24,31 @@ pub const CLOUD: &str = "aws";
 /// What a job may read of a revocation that did not go through: there is nothing it could do.
 pub(crate) const TOLD_REVOKING: &str = "what was granted is still being taken back";
 
+/// How many calls to IAM may come at once. AWS publishes neither how fast its buckets fill nor how many
+/// calls they hold.
+const AT_ONCE: u32 = 4;
+
+/// How many calls the account's IAM leaves, over all its roles. Those that change something and
+/// those that read do not share a quota.
+#[derive(Debug)]
+pub(crate) struct Quotas {
+    pub(crate) writes: Quota,
+    pub(crate) reads: Quota,
+}
+
+impl Quotas {
+    fn of(config: &AwsTarget) -> Self {
+        let paced = |per_second: u32| {
+            let window = Duration::from_secs(AT_ONCE.into()) / per_second.max(1);
+            Quota::of(AT_ONCE, window)
+        };
+        Self {
+            writes: paced(config.iam_writes_per_second),
+            reads: paced(config.iam_reads_per_second),
+        }
+    }
+}
+
 /// Elevates and revokes in one AWS account.
 #[derive(Debug)]
 pub struct AwsAdapter {
@@ -29,6 +56,7 @@ pub struct AwsAdapter {
     pub(crate) clients: Clients,
     pub(crate) clock: Arc<CloudClock>,
     pub(crate) pens: Pens,
+    pub(crate) quotas: Quotas,
 }
 
 impl AwsAdapter {
@@ -46,6 +74,7 @@ impl AwsAdapter {
         let clock = cloud_clock(clock);
         Ok(Self {
             clients: Clients::new(&config, identities, &clock),
+            quotas: Quotas::of(&config),
             planner: Planner {
                 cloud: CLOUD.parse::<CloudName>()?,
                 target,

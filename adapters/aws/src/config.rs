@@ -52,6 +52,8 @@ pub struct AwsTarget {
     pub(crate) elevate_deadline_seconds: u32,
     pub(crate) settle_seconds: u32,
     pub(crate) write_interval_milliseconds: u32,
+    pub(crate) iam_writes_per_second: u32,
+    pub(crate) iam_reads_per_second: u32,
     pub(crate) clock_skew_seconds: u32,
     pub(crate) max_session_seconds: u32,
     pub(crate) session_policy_characters: u32,
@@ -81,6 +83,10 @@ struct Written {
     settle_seconds: u32,
     #[serde(default = "thousand")]
     write_interval_milliseconds: u32,
+    #[serde(default = "ten")]
+    iam_writes_per_second: u32,
+    #[serde(default = "fifty")]
+    iam_reads_per_second: u32,
     #[serde(default = "skew")]
     clock_skew_seconds: u32,
     #[serde(default = "hour")]
@@ -102,6 +108,9 @@ fn partition() -> String {
 }
 const fn ten() -> u32 {
     10
+}
+const fn fifty() -> u32 {
+    50
 }
 const fn thousand() -> u32 {
     1_000
@@ -199,6 +208,8 @@ impl TryFrom<Written> for AwsTarget {
             elevate_deadline_seconds: written.elevate_deadline_seconds,
             settle_seconds: written.settle_seconds,
             write_interval_milliseconds: written.write_interval_milliseconds,
+            iam_writes_per_second: written.iam_writes_per_second,
+            iam_reads_per_second: written.iam_reads_per_second,
             clock_skew_seconds: written.clock_skew_seconds,
             max_session_seconds: written.max_session_seconds,
             session_policy_characters: written.session_policy_characters,
@@ -263,6 +274,10 @@ impl Written {
             0,
             60_000,
         )?;
+        let writes = self.iam_writes_per_second;
+        within("iam_writes_per_second", writes, 1, 1_000)?;
+        let reads = self.iam_reads_per_second;
+        within("iam_reads_per_second", reads, 1, 10_000)?;
         within(
             "clock_skew_seconds",
             self.clock_skew_seconds,

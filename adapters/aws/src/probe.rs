@@ -299,6 +299,8 @@ mod tests {
         for (kind, status, code, means) in [
             (Kind::Listing, 200, "", "accepted"),
             (Kind::Listing, 403, "AccessDenied", "refused"),
+            (Kind::Listing, 403, "InvalidToken", "refused"),
+            (Kind::Listing, 401, "AccessDenied", "unknown"),
             (Kind::Listing, 404, "NoSuchBucket", "unknown"),
             (Kind::Listing, 403, "SignatureDoesNotMatch", "unknown"),
             (Kind::Listing, 403, "RequestTimeTooSkewed", "unknown"),
@@ -308,9 +310,16 @@ mod tests {
             (Kind::Parts, 404, "NoSuchBucket", "unknown"),
             (Kind::Parts, 403, "AccessDenied", "refused"),
             (Kind::Parts, 200, "", "unknown"),
+            (Kind::Parts, 500, "InternalError", "unknown"),
+            (Kind::Head, 200, "", "accepted"),
+            (Kind::Head, 304, "", "accepted"),
             (Kind::Head, 404, "", "accepted"),
             (Kind::Head, 403, "AccessDenied", "unknown"),
+            (Kind::Head, 403, "ExpiredToken", "refused"),
+            (Kind::Head, 503, "SlowDown", "unknown"),
             (Kind::Parts, 400, "ExpiredToken", "refused"),
+            (Kind::Parts, 400, "InvalidToken", "refused"),
+            (Kind::Parts, 400, "InvalidRequest", "unknown"),
         ] {
             assert_eq!(
                 judged_text(kind, status, code),

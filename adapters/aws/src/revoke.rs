@@ -9,6 +9,7 @@ use jitney_core::evidence::Hold;
 use jitney_core::fault::{Fault, FaultKind};
 use jitney_core::lease::Revoking;
 use jitney_core::plan::LaneId;
+use jitney_core::quota::Errand;
 use jitney_core::time::Timestamp;
 
 use crate::adapter::{AwsAdapter, TOLD_REVOKING, own_fault};
@@ -31,7 +32,7 @@ impl Revoke for AwsAdapter {
         let cloud_now = self.cloud_now(due, times.skew).await;
         let pen = self.pens.of(role);
         let mut pen = pen.lock().await;
-        let policies = self.policies_of(role);
+        let policies = self.policies_of(role, Errand::TakesBack);
         pass(&policies, &mut pen, hand, (due, holds), cloud_now, times).await
     }
 
@@ -74,12 +75,14 @@ impl AwsAdapter {
         self.clock.at_least()
     }
 
-    pub(crate) fn policies_of<'a>(&'a self, role: &'a str) -> RolePolicies<'a> {
+    pub(crate) fn policies_of<'a>(&'a self, role: &'a str, errand: Errand) -> RolePolicies<'a> {
         RolePolicies {
             clients: &self.clients,
             installation: &self.planner.installation,
             clock: &self.clock,
+            quotas: &self.quotas,
             role,
+            errand,
         }
     }
 

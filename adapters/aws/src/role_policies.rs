@@ -9,10 +9,11 @@ use jitney_core::adapter::Mark;
 use jitney_core::cloud_clock::CloudClock;
 use jitney_core::fault::{Fault, FaultKind};
 use jitney_core::id::InstallationName;
+use jitney_core::quota::{Errand, Quota};
 use jitney_core::time::Timestamp;
 use tokio::time::sleep;
 
-use crate::adapter::{TOLD_REVOKING, own_fault, read_fault};
+use crate::adapter::{Quotas, TOLD_REVOKING, own_fault, read_fault};
 use crate::classify::{Call, fault, is_absent};
 use crate::connect::Clients;
 use crate::deny_list::{Denied, List, document, parse};
@@ -25,7 +26,28 @@ pub(crate) struct RolePolicies<'a> {
     pub(crate) clients: &'a Clients,
     pub(crate) installation: &'a InstallationName,
     pub(crate) clock: &'a CloudClock,
+    pub(crate) quotas: &'a Quotas,
     pub(crate) role: &'a str,
+    /// What its policies are read for.
+    pub(crate) errand: Errand,
+}
+
+/// Waits until a quota has room for one more call.
+pub(crate) async fn room(quota: &Quota, errand: Errand, clock: &CloudClock) {
+    while let Err(wait) = quota.take(errand, clock.passed()) {
+        sleep(wait).await;
+    }
+}
+
+impl RolePolicies<'_> {
+    async fn room_to_read(&self) {
+        room(&self.quotas.reads, self.errand, self.clock).await;
+    }
+
+    /// A list that is written takes something back; one that is removed can wait.
+    async fn room_to_write(&self, errand: Errand) {
+        room(&self.quotas.writes, errand, self.clock).await;
+    }
 }
 
 impl RoleLists for RolePolicies<'_> {
@@ -54,6 +76,7 @@ impl RoleLists for RolePolicies<'_> {
         let mut names = Vec::new();
         let mut marker = None;
         for _ in 0..POLICY_PAGES_MAX {
+            self.room_to_read().await;
             let call = self.clients.reading.list_role_policies();
             let page = match call.role_name(self.role).set_marker(marker).send().await {
                 Ok(page) => page,
@@ -84,6 +107,7 @@ impl RoleLists for RolePolicies<'_> {
     /// list as we write it.
     async fn list(&self, name: ListName) -> Result<Option<List>, Fault> {
         let text = name.of(self.installation);
+        self.room_to_read().await;
         let call = self.clients.reading.get_role_policy();
         let found = match call.role_name(self.role).policy_name(&text).send().await {
             Ok(found) => found,
@@ -112,6 +136,7 @@ impl RoleLists for RolePolicies<'_> {
                 logged,
             )
         })?;
+        self.room_to_write(Errand::TakesBack).await;
         let call = self.clients.changing.put_role_policy();
         let call = call
             .role_name(self.role)
@@ -122,6 +147,7 @@ impl RoleLists for RolePolicies<'_> {
 
     /// Removes a list. One that is not there is removed.
     async fn remove(&self, name: ListName) -> Result<(), Fault> {
+        self.room_to_write(Errand::Other).await;
         let call = self.clients.changing.delete_role_policy();
         let call = call
             .role_name(self.role)

@@ -4,15 +4,18 @@
 use aws_sdk_iam::types::Role;
 use jitney_core::adapter::{Page, Stamped, StampedKind};
 use jitney_core::fault::Fault;
+use jitney_core::quota::Errand;
 
 use crate::adapter::{AwsAdapter, read_fault};
 use crate::classify::ACCESS_DENIED;
 use crate::limits::SWEPT_ROLES;
+use crate::role_policies::room;
 use crate::writing::RoleLists as _;
 
 impl AwsAdapter {
     /// The lists on some of the account's roles.
     pub(crate) async fn look_through(&self, after: Option<String>) -> Result<Page, Fault> {
+        room(&self.quotas.reads, Errand::Other, &self.clock).await;
         let call = self.clients.reading.list_roles().max_items(SWEPT_ROLES);
         let answer = call.set_marker(after).send().await;
         let answer = answer.map_err(|error| read_fault("ListRoles", &error))?;
@@ -28,7 +31,7 @@ impl AwsAdapter {
     }
 
     async fn look_at_role(&self, role: &Role, found: &mut Vec<Stamped>) -> Result<(), Fault> {
-        let policies = self.policies_of(role.role_name());
+        let policies = self.policies_of(role.role_name(), Errand::Other);
         let names = match policies.names().await {
             Ok(names) => names.unwrap_or_default(),
             // Whom we may not even read we could not have written. The roles that Jitney is set up

@@ -174,6 +174,11 @@ mod tests {
             // The account's firewall, which says nothing of the role.
             (&head, 403, "AuthorizationFailure", "unknown"),
             (&head, 401, "InvalidAuthenticationInfo", "refused"),
+            // No token was seen: that says nothing of this one.
+            (&head, 401, "NoAuthenticationInformation", "unknown"),
+            (&head, 412, "ConditionNotMet", "unknown"),
+            (&head, 500, "InternalError", "unknown"),
+            (&put, 200, "", "unknown"),
             (&put, 412, "ConditionNotMet", "accepted"),
             (&put, 403, "AuthorizationPermissionMismatch", "refused"),
             // It was not to be carried out.
@@ -181,6 +186,7 @@ mod tests {
             (&put, 404, "BlobNotFound", "unknown"),
             (&delete, 404, "BlobNotFound", "accepted"),
             (&delete, 412, "ConditionNotMet", "accepted"),
+            (&delete, 403, "AuthorizationPermissionMismatch", "refused"),
             (&delete, 202, "", "unknown"),
             (&delete, 503, "ServerBusy", "unknown"),
         ] {

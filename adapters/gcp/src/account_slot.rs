@@ -73,7 +73,7 @@ impl AccountSlot<'_> {
             let wait = match self
                 .adapter
                 .quota
-                .take(purpose, self.adapter.clock.passed())
+                .take(purpose.errand(), self.adapter.clock.passed())
             {
                 Ok(()) => return Ok(()),
                 Err(wait) => wait,

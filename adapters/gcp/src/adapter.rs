@@ -1,6 +1,7 @@
 //! One Google Cloud target as core sees it.
 
 use core::fmt;
+use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,6 +10,7 @@ use jitney_core::cloud_clock::CloudClock;
 use jitney_core::fault::{Fault, FaultKind};
 use jitney_core::id::{BadId, CloudName, InstallationName, TargetName};
 use jitney_core::plan::LaneId;
+use jitney_core::quota::Quota;
 use jitney_core::time::Clock;
 use tokio::time::Instant;
 
@@ -20,7 +22,6 @@ use crate::notes::Notes;
 use crate::plan::Planner;
 use crate::policy_lane::PolicyLane;
 use crate::policy_store::PolicyStore;
-use crate::quota::Quota;
 use crate::rest::Clients;
 use crate::taking::Watch;
 
@@ -29,6 +30,9 @@ pub const CLOUD: &str = "gcp";
 
 /// What a job may read of a revocation that did not go through: there is nothing it could do.
 pub(crate) const TOLD_REVOKING: &str = "what was granted is still being taken back";
+
+/// In which Google counts changes of accounts: 600 unless it was asked for more.
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// Elevates and revokes in one Google Cloud target.
 pub struct GcpAdapter {
@@ -71,14 +75,13 @@ impl GcpAdapter {
     ) -> Result<Self, NoAdapter> {
         let began = Instant::now();
         let clock = Arc::new(CloudClock::new(clock, move || began.elapsed()));
-        let writes = usize::try_from(config.account_writes_per_minute).unwrap_or(usize::MAX);
         Ok(Self {
             clients: Arc::new(Clients::new(
                 &config,
                 identities.into(),
                 Arc::clone(&clock),
             )?),
-            quota: Quota::of(writes),
+            quota: Quota::of(config.account_writes_per_minute, MINUTE),
             notes: Notes::default(),
             known: policies(resources),
             lanes: Mutex::default(),

@@ -10,6 +10,7 @@ use google_cloud_auth::credentials::service_account::AccessSpecifier;
 use google_cloud_auth::credentials::{
     AccessTokenCredentials, Builder, external_account, impersonated, service_account, user_account,
 };
+use jitney_core::quota::Errand;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
@@ -26,6 +27,16 @@ const TOKEN_BYTES_MAX: usize = 16 * 1024;
 pub(crate) enum Purpose {
     Gives,
     Takes,
+}
+
+impl Purpose {
+    /// What it is for, to a quota.
+    pub(crate) const fn errand(self) -> Errand {
+        match self {
+            Self::Gives => Errand::Other,
+            Self::Takes => Errand::TakesBack,
+        }
+    }
 }
 
 /// As whom Jitney gives, and as whom it takes back: two identities, where the operator wants that a

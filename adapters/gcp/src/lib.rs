@@ -36,7 +36,6 @@ mod policy_store;
 mod probe;
 mod promise;
 mod questions;
-mod quota;
 mod rest;
 mod revoke;
 mod sharing;

@@ -4,7 +4,10 @@ use std::fs::File;
 use std::io::{BufReader, BufWriter, Write};
 use std::path::Path;
 
-use jitney_core::audit::{ExportWriter, Note, Verified, Verifier, VerifierKey, verify_export};
+use jitney_core::audit::{
+    ExportWriter, Note, NoteError, Piece, Verified, Verifier, VerifierKey, VerifyError,
+    verify_export,
+};
 use jitney_core::ledger::CannotRead;
 use jitney_ledger_sqlite::SqliteOptions;
 
@@ -85,13 +88,19 @@ fn own_key(configuration: &Configuration) -> Result<VerifierKey, Failure> {
 }
 
 async fn verify_ledger(ledger: &LedgerToRead, mut verifier: Verifier) -> Result<Verified, Failure> {
-    let bad = |error: jitney_core::audit::VerifyError| Failure::new(BAD_DATA, error.code(), error);
+    let bad = |error: VerifyError| Failure::new(BAD_DATA, error.code(), error);
     let mut log = Log::open(ledger).await?;
-    while let Some(piece) = log.next().await? {
-        match piece {
-            Piece::Entry(bytes) => verifier.entry(&bytes).map(drop).map_err(bad)?,
-            Piece::Checkpoint(note) => verifier.checkpoint(&note).map_err(bad)?,
-        }
+    let mut page = log.page().await?;
+    while let Some(pieces) = page {
+        let looked_at = tokio::task::spawn_blocking(move || {
+            let taken = verifier.take(&pieces);
+            (verifier, taken)
+        });
+        // The next ones are read meanwhile.
+        let (next, looked_at) = tokio::join!(log.page(), looked_at);
+        let (looked_at, taken) = looked_at.map_err(Failure::internal)?;
+        taken.map_err(bad)?;
+        (verifier, page) = (looked_at, next?);
     }
     // What is signed for more entries than there are shows that some were taken away.
     for note in log.left_over() {
@@ -150,20 +159,17 @@ async fn write_export(
     let mut log = Log::open(ledger).await?;
     let signed = log.signed();
     let mut written = 0_u64;
-    while let Some(piece) = log.next().await? {
-        match piece {
-            Piece::Entry(_) if written >= signed => break,
-            Piece::Entry(bytes) => {
-                writer.entry(&bytes).map_err(failed)?;
-                written = written.saturating_add(1);
-            }
-            Piece::Checkpoint(note) => {
-                let note: Note = note
-                    .parse()
-                    .map_err(|error: jitney_core::audit::NoteError| {
-                        Failure::new(BAD_DATA, error.code(), error)
-                    })?;
-                writer.checkpoint(&note).map_err(failed)?;
+    'log: while let Some(pieces) = log.page().await? {
+        for piece in pieces {
+            match piece {
+                Piece::Entry(_) if written >= signed => break 'log,
+                Piece::Entry(bytes) => {
+                    writer.entry(&bytes).map_err(failed)?;
+                    written = written.saturating_add(1);
+                }
+                Piece::Checkpoint(note) => {
+                    writer.checkpoint(&note_of(&note)?).map_err(failed)?;
+                }
             }
         }
     }
@@ -172,18 +178,17 @@ async fn write_export(
     Ok(frontier.size().saturating_sub(written))
 }
 
+fn note_of(text: &str) -> Result<Note, Failure> {
+    let note: Result<Note, NoteError> = text.parse();
+    note.map_err(|error| Failure::new(BAD_DATA, error.code(), error))
+}
+
 /// A ledger's log in its order: each checkpoint right after the last entry it covers.
 struct Log<'a> {
     ledger: &'a LedgerToRead,
     checkpoints: std::iter::Peekable<std::vec::IntoIter<(u64, String)>>,
     signed: u64,
-    page: std::vec::IntoIter<Vec<u8>>,
     read: u64,
-}
-
-enum Piece {
-    Entry(Vec<u8>),
-    Checkpoint(String),
 }
 
 impl<'a> Log<'a> {
@@ -195,7 +200,6 @@ impl<'a> Log<'a> {
             ledger,
             checkpoints: checkpoints.into_iter().peekable(),
             signed,
-            page: Vec::new().into_iter(),
             read: 0,
         })
     }
@@ -205,21 +209,25 @@ impl<'a> Log<'a> {
         self.signed
     }
 
-    async fn next(&mut self) -> Result<Option<Piece>, Failure> {
-        let read = self.read;
-        if let Some((_, note)) = self.checkpoints.next_if(|(size, _)| *size <= read) {
-            return Ok(Some(Piece::Checkpoint(note)));
-        }
-        if self.page.len() == 0 {
-            let entries = self.ledger.entries(self.read, PAGE).await;
-            let entries = entries.map_err(cannot_read)?;
-            let bytes: Vec<_> = entries.into_iter().map(|entry| entry.bytes).collect();
-            self.page = bytes.into_iter();
-        }
-        Ok(self.page.next().map(|bytes| {
+    /// The next pieces; nothing at the end of the log.
+    async fn page(&mut self) -> Result<Option<Vec<Piece>>, Failure> {
+        let entries = self.ledger.entries(self.read, PAGE).await;
+        let mut pieces = Vec::new();
+        self.reached(&mut pieces);
+        for entry in entries.map_err(cannot_read)? {
+            pieces.push(Piece::Entry(entry.bytes));
             self.read = self.read.saturating_add(1);
-            Piece::Entry(bytes)
-        }))
+            self.reached(&mut pieces);
+        }
+        Ok(Some(pieces).filter(|pieces| !pieces.is_empty()))
+    }
+
+    /// Adds the checkpoints of as many entries as were read.
+    fn reached(&mut self, pieces: &mut Vec<Piece>) {
+        let read = self.read;
+        while let Some((_, note)) = self.checkpoints.next_if(|(size, _)| *size <= read) {
+            pieces.push(Piece::Checkpoint(note));
+        }
     }
 
     /// Checkpoints for more entries than there are.

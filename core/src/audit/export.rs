@@ -18,13 +18,18 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
+use super::all_cores::on_all_cores;
 use super::entry::ENTRY_LENGTH_MAX;
 use super::key::VerifierKey;
 use super::note::{NOTE_LENGTH_MAX, Note};
-use super::verify::{Verified, Verifier, VerifyError};
+use super::verify::{Seen, Verified, Verifier, VerifyError};
 
 /// The most bytes a line may have. The longest entry and the longest note both fit.
 pub const LINE_LENGTH_MAX: usize = 512 * 1024;
+
+/// How many lines are looked at together, and how many bytes of them are enough.
+const LINES_TOGETHER: usize = 2_000;
+const BYTES_TOGETHER: usize = 4 * 1024 * 1024;
 
 /// Room for the names, quotes and braces of a line.
 const LINE_FRAME: usize = 100;
@@ -194,23 +199,20 @@ pub fn verify_export(
     mut verifier: Verifier,
 ) -> Result<Verified, ExportError> {
     let mut line = 0;
-    let mut text = Vec::new();
     loop {
-        line += 1;
-        text.clear();
-        // One byte more than allowed shows that there is more.
-        let read = (&mut input)
-            .take(LINE_LENGTH_MAX as u64 + 1)
-            .read_until(b'\n', &mut text)
-            .map_err(|reason| ExportError::Unreadable { line, reason })?;
-        if read == 0 {
-            break;
+        let (texts, then) = read_lines(&mut input, line + 1);
+        let key = verifier.key();
+        for read in on_all_cores(&texts, |text| Read::of(text, key)) {
+            line += 1;
+            take_line(read, line, &mut verifier)?;
         }
-        if read > LINE_LENGTH_MAX {
-            return Err(ExportError::LineTooLong { line });
+        match then {
+            Then::More => {}
+            Then::End => break,
+            Then::Stop(error) => return Err(error),
         }
-        take_line(&text, line, &mut verifier)?;
     }
+    let line = line + 1;
     let verified = verifier.finish();
     let verified = verified.map_err(|reason| ExportError::NotAsSigned { line, reason })?;
     match verified.uncovered() {
@@ -219,30 +221,85 @@ pub fn verify_export(
     }
 }
 
-fn take_line(text: &[u8], line: u64, verifier: &mut Verifier) -> Result<(), ExportError> {
+/// What comes after some lines.
+enum Then {
+    More,
+    End,
+    /// A line that cannot be read: those before it are judged first.
+    Stop(ExportError),
+}
+
+/// Reads some lines, of which the first has this number.
+fn read_lines(input: &mut impl BufRead, first: u64) -> (Vec<Vec<u8>>, Then) {
+    let (mut texts, mut bytes) = (Vec::new(), 0);
+    for line in (first..).take(LINES_TOGETHER) {
+        let mut text = Vec::new();
+        // One byte more than allowed shows that there is more.
+        let mut limited = input.take(LINE_LENGTH_MAX as u64 + 1);
+        match limited.read_until(b'\n', &mut text) {
+            Ok(0) => return (texts, Then::End),
+            Ok(read) if read > LINE_LENGTH_MAX => {
+                return (texts, Then::Stop(ExportError::LineTooLong { line }));
+            }
+            Ok(read) => bytes += read,
+            Err(reason) => {
+                return (texts, Then::Stop(ExportError::Unreadable { line, reason }));
+            }
+        }
+        texts.push(text);
+        if bytes >= BYTES_TOGETHER {
+            break;
+        }
+    }
+    (texts, Then::More)
+}
+
+/// What a line says, by itself.
+enum Read {
+    Key(String),
+    /// An entry with its index; nothing instead of it when it is not base64.
+    Entry(u64, Option<Seen>),
+    Checkpoint(Seen),
+    Unclear,
+}
+
+impl Read {
+    fn of(text: &[u8], key: &VerifierKey) -> Self {
+        let Ok(line) = serde_json::from_slice::<Line<'_>>(text) else {
+            return Self::Unclear;
+        };
+        match (line.key, line.index, line.entry, line.checkpoint) {
+            (Some(key), None, None, None) => Self::Key(key.into_owned()),
+            (None, Some(index), Some(entry), None) => {
+                let bytes = STANDARD.decode(entry.as_bytes()).ok();
+                Self::Entry(index, bytes.map(|bytes| Seen::entry(&bytes)))
+            }
+            (None, None, None, Some(note)) => Self::Checkpoint(Seen::checkpoint(&note, key)),
+            _ => Self::Unclear,
+        }
+    }
+}
+
+fn take_line(read: Read, line: u64, verifier: &mut Verifier) -> Result<(), ExportError> {
     let unclear = || ExportError::LineUnclear { line };
-    let read: Line<'_> = serde_json::from_slice(text).map_err(|_| unclear())?;
-    match (read.key, read.index, read.entry, read.checkpoint) {
-        (Some(key), None, None, None) if line == 1 => must_be_key(&key, verifier.key()),
-        (None, Some(index), Some(entry), None) => {
+    let seen = match read {
+        Read::Key(key) if line == 1 => return must_be_key(&key, verifier.key()),
+        Read::Entry(seen, found) => {
             let expected = verifier.size();
-            if index != expected {
-                let seen = index;
+            if seen != expected {
                 return Err(ExportError::OutOfOrder {
                     line,
                     seen,
                     expected,
                 });
             }
-            let bytes = STANDARD.decode(entry.as_bytes()).map_err(|_| unclear())?;
-            let outcome = verifier.entry(&bytes).map(drop);
-            outcome.map_err(|reason| ExportError::NotAsSigned { line, reason })
+            found.ok_or_else(unclear)?
         }
-        (None, None, None, Some(note)) => verifier
-            .checkpoint(&note)
-            .map_err(|reason| ExportError::NotAsSigned { line, reason }),
-        _ => Err(unclear()),
-    }
+        Read::Checkpoint(seen) => seen,
+        Read::Key(_) | Read::Unclear => return Err(unclear()),
+    };
+    let taken = verifier.take_seen(seen);
+    taken.map_err(|reason| ExportError::NotAsSigned { line, reason })
 }
 
 fn must_be_key(seen: &str, key: &VerifierKey) -> Result<(), ExportError> {

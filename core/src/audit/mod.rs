@@ -10,6 +10,7 @@
 //! root, most of all outside the broker's control, can show that no entry before it was changed,
 //! removed, moved or slipped in.
 
+mod all_cores;
 mod checkpoint;
 mod entry;
 mod event;
@@ -31,4 +32,4 @@ pub use key::{KEY_NAME_LENGTH_MAX, KeyError, KeyId, SEED_LENGTH, SigningKey, Ver
 pub use note::{NOTE_LENGTH_MAX, Note, NoteError, SIGNATURES_MAX};
 pub use proof::{Consistency, Inclusion, ProofError, root_of};
 pub use tree::{Frontier, FrontierError, HASH_LENGTH, Hash, LeafHash, TREE_SIZE_MAX};
-pub use verify::{CHECKPOINTS_AHEAD_MAX, Verified, Verifier, VerifyError};
+pub use verify::{CHECKPOINTS_AHEAD_MAX, Piece, Verified, Verifier, VerifyError};

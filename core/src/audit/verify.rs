@@ -12,6 +12,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use super::all_cores::on_all_cores;
 use super::checkpoint::{Checkpoint, CheckpointError};
 use super::entry::{DecodeError, Entry};
 use super::key::VerifierKey;
@@ -161,6 +162,33 @@ impl Verified {
     }
 }
 
+/// The next thing in a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Piece {
+    /// An entry's canonical bytes.
+    Entry(Vec<u8>),
+    /// A checkpoint's note.
+    Checkpoint(String),
+}
+
+/// What was found of a piece that was looked at by itself. It needs nothing of what comes before
+/// it, and is most of the work: so pieces are looked at all at once, and then taken one by one.
+pub(super) enum Seen {
+    Entry(Result<LeafHash, DecodeError>),
+    Checkpoint(Result<Checkpoint, CheckpointError>),
+}
+
+impl Seen {
+    pub(super) fn entry(bytes: &[u8]) -> Self {
+        Self::Entry(Entry::decode(bytes).map(|_| LeafHash::of(bytes)))
+    }
+
+    pub(super) fn checkpoint(note: &str, key: &VerifierKey) -> Self {
+        let note = note.parse::<Note>().map_err(CheckpointError::from);
+        Self::Checkpoint(note.and_then(|note| Checkpoint::open(&note, key)))
+    }
+}
+
 /// Reads entries and checkpoints in the order of the log.
 #[derive(Debug)]
 pub struct Verifier {
@@ -217,17 +245,41 @@ impl Verifier {
     /// When it is not a checkpoint of this log, comes too late, or signs something else than what
     /// was read.
     pub fn checkpoint(&mut self, note: &str) -> Result<(), VerifyError> {
-        let outcome = self.unless_refused().and_then(|()| self.take_note(note));
-        self.keep_refusal(outcome)
+        let seen = Seen::checkpoint(note, &self.key);
+        self.take_seen(seen)
     }
 
-    /// Takes the next entry's canonical bytes, and gives the entry.
+    /// Takes the next entry's canonical bytes.
     ///
     /// # Errors
     /// When it is not an entry, or it is the last one before a checkpoint that does not fit.
-    pub fn entry(&mut self, bytes: &[u8]) -> Result<Entry, VerifyError> {
-        let outcome = self.unless_refused().and_then(|()| self.take_entry(bytes));
-        self.keep_refusal(outcome)
+    pub fn entry(&mut self, bytes: &[u8]) -> Result<(), VerifyError> {
+        self.take_seen(Seen::entry(bytes))
+    }
+
+    /// Takes the next pieces. The same as taking them one after another, and on all cores.
+    ///
+    /// # Errors
+    /// As [`Verifier::entry`] and [`Verifier::checkpoint`], at the first piece that is refused.
+    pub fn take(&mut self, pieces: &[Piece]) -> Result<(), VerifyError> {
+        let key = &self.key;
+        let seen = on_all_cores(pieces, |piece| match piece {
+            Piece::Entry(bytes) => Seen::entry(bytes),
+            Piece::Checkpoint(note) => Seen::checkpoint(note, key),
+        });
+        seen.into_iter().try_for_each(|seen| self.take_seen(seen))
+    }
+
+    /// Takes the next piece, as it was seen with this verifier's key.
+    pub(super) fn take_seen(&mut self, seen: Seen) -> Result<(), VerifyError> {
+        let outcome = self.unless_refused().and_then(|()| match seen {
+            Seen::Entry(found) => self.take_entry(found),
+            Seen::Checkpoint(found) => self.take_checkpoint(found),
+        });
+        if let Err(refusal) = &outcome {
+            self.refusal = Some(refusal.clone());
+        }
+        outcome
     }
 
     /// Ends the log.
@@ -257,19 +309,13 @@ impl Verifier {
         self.refusal.clone().map_or(Ok(()), Err)
     }
 
-    fn keep_refusal<T>(&mut self, outcome: Result<T, VerifyError>) -> Result<T, VerifyError> {
-        if let Err(refusal) = &outcome {
-            self.refusal = Some(refusal.clone());
-        }
-        outcome
-    }
-
-    fn take_note(&mut self, note: &str) -> Result<(), VerifyError> {
+    fn take_checkpoint(
+        &mut self,
+        found: Result<Checkpoint, CheckpointError>,
+    ) -> Result<(), VerifyError> {
         let size = self.size();
-        let note = note.parse::<Note>().map_err(CheckpointError::from);
-        let checkpoint = note
-            .and_then(|note| Checkpoint::open(&note, &self.key))
-            .map_err(|reason| VerifyError::CheckpointUnbelievable { size, reason })?;
+        let checkpoint =
+            found.map_err(|reason| VerifyError::CheckpointUnbelievable { size, reason })?;
         let (signed, root) = (checkpoint.size(), checkpoint.root());
         if signed < size {
             let from = self.covered;
@@ -289,15 +335,14 @@ impl Verifier {
         }
     }
 
-    fn take_entry(&mut self, bytes: &[u8]) -> Result<Entry, VerifyError> {
+    fn take_entry(&mut self, found: Result<LeafHash, DecodeError>) -> Result<(), VerifyError> {
         let index = self.size();
-        let entry = Entry::decode(bytes)
-            .map_err(|reason| VerifyError::EntryUnreadable { index, reason })?;
-        self.frontier.append(LeafHash::of(bytes));
-        if let Some(root) = self.ahead.remove(&self.size()) {
-            self.compare(root)?;
+        let leaf = found.map_err(|reason| VerifyError::EntryUnreadable { index, reason })?;
+        self.frontier.append(leaf);
+        match self.ahead.remove(&self.size()) {
+            Some(root) => self.compare(root),
+            None => Ok(()),
         }
-        Ok(entry)
     }
 
     fn compare(&mut self, signed: Hash) -> Result<(), VerifyError> {

@@ -221,6 +221,32 @@ mod tests {
     }
 
     #[test]
+    fn a_watermark_that_was_undone_must_stand_anew() {
+        let hold = Hold {
+            lane: lane(),
+            held: Held::IssuedBefore(at(0)),
+            until: at(10_000),
+            lease: None,
+            issued_by: None,
+        };
+        let (lanes, held) = (passed_once(), [hold]);
+        let stands = |now| lanes.watermark(&lane(), LONG, &held, at(now));
+        lanes.passed(&lane(), &held, &[], at(10));
+        assert_eq!(stands(69), Some(Stands::Settling));
+        assert_eq!(stands(70), Some(Stands::Settled(held[0].clone())));
+        lanes.passed(&lane(), &held, &[Held::IssuedBefore(at(0))], at(80));
+        assert_eq!(stands(139), Some(Stands::Settling));
+        assert_eq!(stands(140), Some(Stands::Settled(held[0].clone())));
+        // Nor does it stand any longer once something later does.
+        let later = Hold {
+            held: Held::IssuedBefore(at(5)),
+            ..held[0].clone()
+        };
+        lanes.passed(&lane(), core::slice::from_ref(&later), &[], at(150));
+        assert_eq!(stands(1_000), None);
+    }
+
+    #[test]
     fn what_could_not_be_looked_at_must_stand_anew() {
         let lanes = passed_once();
         lanes.failed(&lane(), None, at(30));

@@ -14,7 +14,7 @@ use jitney_core::plan::LaneId;
 use jitney_core::pulse::Pulse;
 use jitney_core::reconcile::{Lanes, Untold};
 use jitney_core::time::Clock;
-use jitney_core::usecase::{Core, Limits, LookedBack, Slots};
+use jitney_core::usecase::{Core, Limits, Slots};
 
 use super::archive::Archive;
 use super::cloud::{Cloud, CloudPort};
@@ -227,6 +227,7 @@ impl House {
             ledger = spool.before(ledger, process, &self.mutant);
         }
         let clock: Arc<dyn Clock> = process.clock().clone();
+        let targets: Vec<TargetName> = self.clouds.keys().cloned().collect();
         let pulse = Pulse::default();
         pulse.ready(clock.now());
         Core {
@@ -244,7 +245,7 @@ impl House {
             pulse,
             lanes: Lanes::of(process.hand().to_owned()),
             slots: Slots::default(),
-            looked_back: LookedBack::default(),
+            looked_back: self.mutant.looked_back(&targets),
             untold: Untold::default(),
         }
     }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use jitney_core::adapter::Adapter;
+use jitney_core::id::TargetName;
 use jitney_core::ledger::Ledger;
+use jitney_core::usecase::LookedBack;
 use serde_json::Value;
 
 use super::process::Process;
@@ -13,6 +15,11 @@ pub trait Mutant: Send + Sync {
     /// The ledger as core sees it.
     fn ledger(&self, real: Arc<dyn Ledger>, _process: &Arc<Process>) -> Arc<dyn Ledger> {
         real
+    }
+
+    /// Where a broker that begins has looked back already.
+    fn looked_back(&self, _targets: &[TargetName]) -> LookedBack {
+        LookedBack::default()
     }
 
     /// What reaches a spool of what is noted in it.

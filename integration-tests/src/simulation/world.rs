@@ -40,6 +40,14 @@ const RUSH_ODDS: u64 = 50;
 /// How much a restored ledger has forgotten at most.
 const FORGETS_MAX: Duration = Duration::from_secs(3600);
 
+/// For how long clouds do not list what they bear, at most, when a ledger was restored, and how many
+/// jobs come meanwhile. What ends or is refused in that time makes the ledger grow, and beyond what
+/// a cloud bears nobody would notice: so it is shorter than a silence.
+const UNSEEN_MAX: Duration = Duration::from_secs(40);
+const COME_MEANWHILE: u32 = 5;
+/// They are numbered after all others.
+const MEANWHILE: u32 = 1_000;
+
 /// How long the ledger can be out at most.
 const OUT_MAX: Duration = Duration::from_secs(20 * 60);
 
@@ -120,7 +128,8 @@ enum Event {
     CloudDown(usize, Duration),
     Undone(usize),
     ClockJump(usize, i64),
-    Restored(Duration),
+    /// It has forgotten so much, and for so long clouds do not list what they bear.
+    Restored(Duration, Duration),
     /// For so long, and whether it cannot be read either.
     LedgerOut(Duration, bool),
 }
@@ -171,7 +180,7 @@ impl World {
     fn over_by(&self) -> Timestamp {
         let up_again = self.events.iter().map(|(at, event)| match event {
             Event::CloudDown(_, time) | Event::LedgerOut(time, _) => at.plus(*time),
-            Event::Undone(_) | Event::ClockJump(..) | Event::Restored(_) => *at,
+            Event::Undone(_) | Event::ClockJump(..) | Event::Restored(..) => *at,
         });
         up_again
             .max()
@@ -191,23 +200,36 @@ impl World {
             1 + dice.below(7)
         };
         for number in 0..u32::try_from(jobs).unwrap_or(1) {
-            let starts_after = dice.between(Duration::ZERO, active);
-            if scene.weather.lets(Key::Job(number)) {
-                let (house, brokers) = (Arc::clone(&self.house), Arc::clone(&self.brokers));
-                let job = Arc::new(Job::new(number, house, brokers));
-                scene.stage.spawn(Group::WORLD, job.run(starts_after));
-            }
+            self.job(number, dice.between(Duration::ZERO, active));
         }
         for (number, (at, event)) in (0..).zip(&self.events) {
-            if scene.weather.lets(Key::Event(number)) {
-                self.expect(*at, *event);
+            if !scene.weather.lets(Key::Event(number)) {
+                continue;
+            }
+            self.expect(*at, *event);
+            if let Event::Restored(_, unseen) = event {
+                for number in MEANWHILE..MEANWHILE + COME_MEANWHILE {
+                    self.job(
+                        number,
+                        at.since(START) + dice.between(Duration::ZERO, *unseen),
+                    );
+                }
             }
         }
         self.watch();
-        let restores = |(_, event): &(Timestamp, Event)| matches!(event, Event::Restored(_));
+        let restores = |(_, event): &(Timestamp, Event)| matches!(event, Event::Restored(..));
         if self.events.iter().any(restores) {
             self.house.archive.keep(&scene);
             operate(&self.house, &self.brokers);
+        }
+    }
+
+    fn job(&self, number: u32, starts_after: Duration) {
+        let scene = &self.house.scene;
+        if scene.weather.lets(Key::Job(number)) {
+            let (house, brokers) = (Arc::clone(&self.house), Arc::clone(&self.brokers));
+            let job = Arc::new(Job::new(number, house, brokers));
+            scene.stage.spawn(Group::WORLD, job.run(starts_after));
         }
     }
 
@@ -311,9 +333,10 @@ fn events(scene: &Scene, brokers: usize, active: Duration) -> Vec<(Timestamp, Ev
                     let time = dice.between(Duration::from_secs(20), OUT_MAX);
                     Event::LedgerOut(time, dice.one_in(4))
                 }
-                Fault::Restored => {
-                    Event::Restored(dice.between(Duration::from_secs(60), FORGETS_MAX))
-                }
+                Fault::Restored => Event::Restored(
+                    dice.between(Duration::from_secs(60), FORGETS_MAX),
+                    dice.between(Duration::ZERO, UNSEEN_MAX),
+                ),
                 _ => Event::ClockJump(which.checked_rem(brokers).unwrap_or(0), off_by(&mut dice)),
             };
             events.push((at, event));
@@ -374,8 +397,13 @@ fn befall(house: &House, brokers: &Arc<Vec<Arc<Broker>>>, event: Event) {
                 brokers.iter().for_each(Broker::kill);
             });
         }
-        Event::Restored(back) => {
+        Event::Restored(back, unseen) => {
             met(scene, Fault::Restored, |_| true);
+            let seen_from = scene.stage.now().plus(unseen);
+            house
+                .clouds
+                .values()
+                .for_each(|cloud| cloud.hide(seen_from));
             // Who restores a ledger stops what writes it.
             brokers.iter().for_each(Broker::kill);
             house.archive.restore(scene, back);

@@ -78,9 +78,10 @@ pub fn everything() -> Value {
     })
 }
 
-/// The estate in our own sandbox, with two identities that can do half each.
-pub fn of(names: &Names) -> Estate {
-    let role = names.role_arn(ROLE);
+/// The estate in our own sandbox, with two identities that can do half each, and with more roles
+/// like the one that leases are on, all named `role-` and more.
+pub fn with_roles(names: &Names, more: &[String]) -> Estate {
+    let role = [names.role_arn(ROLE), names.role_arn("role-*")];
     let granter = format!("arn:aws:iam::{}:user/granter", names.account);
     let allow = |actions: Value| {
         json!({ "Version": "2012-10-17",
@@ -99,8 +100,12 @@ pub fn of(names: &Names) -> Estate {
     ]));
     let looking = json!({ "Version": "2012-10-17", "Statement": [{
         "Effect": "Allow", "Action": "iam:ListRoles", "Resource": "*" }] });
+    let account = Account::new(&names.account);
+    let account = more.iter().fold(account, |account, role| {
+        account.role(Role::new(role, names.trust(&granter)).inline(WORK, everything()))
+    });
     Estate::new().region(REGION).account(
-        Account::new(&names.account)
+        account
             .user(User::new("granter").inline("give", giving))
             .user(
                 User::new("revoker")

@@ -70,8 +70,13 @@ pub struct Ours;
 
 /// The sandbox and the stage on it. `lag` is how late IAM enforces, `settle` what we reckon with.
 pub async fn ours(lag_seconds: i64, settle_seconds: u32) -> AwsStage {
+    ours_with(&[], lag_seconds, settle_seconds).await
+}
+
+/// The same, with more roles.
+pub async fn ours_with(roles: &[String], lag_seconds: i64, settle_seconds: u32) -> AwsStage {
     let names = Names::in_account("111122223333");
-    let mut options = AwsOptions::new(estate::of(&names));
+    let mut options = AwsOptions::new(estate::with_roles(&names, roles));
     options.iam_lag_seconds = lag_seconds;
     let sandbox = AwsSandbox::start(options).await.unwrap();
     let user = |name: &str| {

@@ -82,6 +82,8 @@ pub struct Tally {
     pub credentials: BTreeMap<Vendor, usize>,
     /// How often one was seen to work while its lease had not ended.
     pub alive: usize,
+    /// Clouds that had given something which the probes found when the cloud ended nothing.
+    pub able_to_fail: BTreeSet<Vendor>,
 }
 
 impl Tally {
@@ -113,6 +115,7 @@ impl Tally {
         self.wrappers.1 += other.wrappers.1;
         self.leases += other.leases;
         self.alive += other.alive;
+        self.able_to_fail.extend(&other.able_to_fail);
         for cloud in Vendor::ALL {
             *self.clouds.entry(cloud).or_default() += other.clouds.get(&cloud).unwrap_or(&0);
             let given = other.credentials.get(&cloud).unwrap_or(&0);
@@ -131,6 +134,10 @@ impl Tally {
         );
         assert!(self.alive > 0, "no probe ever said yes: {self}");
         for cloud in Vendor::ALL {
+            assert!(
+                self.able_to_fail.contains(&cloud),
+                "the probes were never seen to say yes about {cloud:?}: {self}"
+            );
             let met = self.clouds.get(&cloud).unwrap_or(&0);
             assert!(
                 MEETS_ONE_IN * met >= self.kills(),

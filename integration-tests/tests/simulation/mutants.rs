@@ -16,12 +16,13 @@ use jitney_core::catalogue::{Resource, Wanted};
 use jitney_core::credential::{Elevation, Shown};
 use jitney_core::evidence::{Evidence, Hold, Revocation};
 use jitney_core::fault::Fault;
-use jitney_core::id::CloudName;
+use jitney_core::id::{CloudName, TargetName};
 use jitney_core::lease::{Active, Elevating, Revoking, Terms};
 use jitney_core::ledger::{Ledger, Row, RowId, Transaction};
 use jitney_core::plan::{CannotPlan, LaneId, Order, Plan};
 use jitney_core::probe::{InForce, Probe, Probed};
 use jitney_core::question::Inquire;
+use jitney_core::usecase::LookedBack;
 use jitney_integration_tests::fixtures::SILENCE;
 use jitney_integration_tests::simulation::cloud::SKEW;
 use jitney_integration_tests::simulation::mutant::Mutant;
@@ -29,6 +30,7 @@ use jitney_integration_tests::simulation::process::Process;
 use jitney_integration_tests::simulation::world::{Script, play};
 
 use crate::bent::{Bend, BentLedger, read_number, rewrite};
+use crate::slot_mutants::OF_ONE_LEASE;
 
 /// How many worlds a mutant may live through before it is called uncaught.
 const WORLDS_MAX: u64 = 1_200;
@@ -341,6 +343,20 @@ impl Mutant for DoesNotWait {
 #[test]
 fn a_deny_that_has_not_settled_is_caught() {
     caught(DoesNotWait, &[NOTHING_LEFT]);
+}
+
+/// Gives before it has looked for the traces of a later ledger.
+struct DoesNotLookBack;
+
+impl Mutant for DoesNotLookBack {
+    fn looked_back(&self, targets: &[TargetName]) -> LookedBack {
+        LookedBack::at(targets)
+    }
+}
+
+#[test]
+fn a_mint_before_the_look_back_is_caught() {
+    caught(DoesNotLookBack, &[OF_ONE_LEASE]);
 }
 
 pub type BendFound = dyn Fn(&Revoking, Revocation) -> Revocation + Send + Sync;

@@ -123,6 +123,7 @@ pub struct Cloud {
 struct State {
     estate: Estate,
     down_until: Timestamp,
+    unseen_until: Timestamp,
     changes: u64,
 }
 
@@ -138,6 +139,7 @@ impl Cloud {
             state: Mutex::new(State {
                 estate: Estate::of(style),
                 down_until: Timestamp::default(),
+                unseen_until: Timestamp::default(),
                 changes: 0,
             }),
         }
@@ -163,6 +165,16 @@ impl Cloud {
     #[must_use]
     pub fn is_down(&self) -> bool {
         self.stage.now() < self.lock().down_until
+    }
+
+    /// It lists to nobody what it bears until then, and does everything else.
+    pub fn hide(&self, until: Timestamp) {
+        self.lock().unseen_until = until;
+    }
+
+    /// Whether it can be looked through.
+    pub(super) fn is_seen(&self) -> bool {
+        self.stage.now() >= self.lock().unseen_until
     }
 
     /// A stranger, who knows nothing of us, empties every list, or gives back what was taken. Gives

@@ -359,6 +359,10 @@ impl Revoke for CloudPort {
     }
 
     async fn sweep(&self, _after: Option<String>) -> Result<Page, Believed> {
+        if !self.cloud.is_seen() {
+            let retryable = FaultKind::Retryable { after: None };
+            return Err(believed(retryable, "sim_unseen"));
+        }
         if self.cloud.style == Style::Accounts {
             return self.look_through(pool(&self.cloud.target)).await;
         }
