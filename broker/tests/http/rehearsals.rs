@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jitney_core::time::Timestamp;
 use serde_json::{Value, json};
 
 use crate::cloud::{CANARY, Mood};
@@ -89,7 +90,8 @@ async fn being_asked_after_is_a_rehearsals_sign_of_life() {
     let id = begin(&world).await;
     let heard = || {
         let core = world.broker.as_ref().unwrap().core();
-        core.pulse.to_write_down(Duration::ZERO)
+        core.pulse
+            .to_write_down(Duration::ZERO, Timestamp::FAR_FUTURE)
     };
     assert!(heard().is_empty(), "whoever begins may be gone already");
     asked(&world, &id).await;

@@ -14,7 +14,7 @@ use crate::examine::{demands_mfa, rules};
 use crate::giving::at;
 use crate::resources::{RBAC_VERSION, Resource};
 use crate::role::Definition;
-use crate::standing::{Look, Seen};
+use crate::standing::{Denials, Look, Seen};
 use crate::terms::{Grant, Terms};
 
 impl AzureAdapter {
@@ -25,6 +25,7 @@ impl AzureAdapter {
             installation: &self.planner.installation,
             subscription: self.config().subscription,
             mode: terms.mode,
+            denials: Denials::Skipped,
         };
         let scopes = terms.grants.iter().map(|grant| grant.scope.clone());
         look.at(terms.object_id, &scopes.collect::<BTreeSet<_>>())
