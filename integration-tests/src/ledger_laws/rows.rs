@@ -172,14 +172,15 @@ pub(super) async fn open_leases_are_counted(stores: &dyn Stores) -> Result<(), B
     let ledger = store.open().await?;
     same("of none", &ledger.count_open().await?, &BTreeMap::new())?;
     let here = lane("role/a");
-    let made: Vec<Row> = (0..6).map(|_| lease(&here, at(1))).collect();
+    let made: [Row; 6] = core::array::from_fn(|_| lease(&here, at(1)));
     let rows = made.iter().cloned().chain([request(at(9))]);
     ledger.commit(of_rows(rows)).await?;
+    let [first, second, third, fourth, ..] = &made;
     let next = [
-        ended(&made[0]),
-        moved(&made[1], "revoking"),
-        moved(&made[2], "elevating"),
-        moved(&made[3], "elevating"),
+        ended(first),
+        moved(second, "revoking"),
+        moved(third, "elevating"),
+        moved(fourth, "elevating"),
     ];
     ledger.commit(of_rows(next)).await?;
     let wanted = [("active", 2), ("elevating", 2), ("revoking", 1)];
