@@ -261,7 +261,9 @@ mod tests {
         assert!(
             changed("approvalWorkflow", json!({ "new": {} })).contains("approval workflow off")
         );
-        for short in ["1799s", "1799.9s", "x", "-3600s", "3600", "36e3s"] {
+        for short in [
+            "1799s", "1799.9s", "x", "-3600s", "+3600s", "3600.xs", "3600", "36e3s",
+        ] {
             let told = changed("maxRequestDuration", json!(short));
             assert!(told.contains("raise its longest"), "{short}: {told}");
         }
@@ -271,6 +273,9 @@ mod tests {
                                       "roleBindings": [{ "role": "roles/run.developer" }] } }),
             json!({ "gcpIamAccess": { "resource": "//cloudresourcemanager.googleapis.com/projects/acme-prod",
                                       "roleBindings": [] } }),
+            // What one of them gives cannot be read.
+            json!({ "gcpIamAccess": { "resource": "//cloudresourcemanager.googleapis.com/projects/acme-prod",
+                                      "roleBindings": [{ "role": "roles/run.developer" }, { "new": "x" }] } }),
         ] {
             let told = changed("privilegedAccess", access);
             assert!(told.contains("nothing more"), "{told}");

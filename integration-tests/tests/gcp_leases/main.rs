@@ -11,6 +11,7 @@ mod accounts;
 mod asking;
 mod estate;
 mod examine;
+mod grants;
 mod hands;
 mod job;
 mod laws;

@@ -17,12 +17,12 @@ use crate::estate::{ASKS_FOR_THE_ODD, DEPLOYS, PROJECT, entitled, entitlement, m
 use crate::stage::{Carried, GcpStage, LAGS};
 use crate::steps::{FIRST, account, adapter, calls, refused, wish};
 
-async fn stage() -> GcpStage {
+pub async fn stage() -> GcpStage {
     GcpStage::carried(Carried::Entitled, LAGS).await
 }
 
 /// An adapter with one pool, of one account and these entitlements.
-fn pool_of(stage: &GcpStage, number: usize, entitlements: &[&str]) -> GcpAdapter {
+pub fn pool_of(stage: &GcpStage, number: usize, entitlements: &[&str]) -> GcpAdapter {
     let entitlements: Vec<String> = entitlements.iter().map(|id| entitlement(id)).collect();
     let pools = json!({ "managed": { "mode": "pam", "accounts": [entitled(number)],
                                      "entitlements": entitlements } });
@@ -33,11 +33,25 @@ fn deploys(stage: &GcpStage) -> Wanted {
     stage.wish("infra:apply@deployer", "managed")
 }
 
-fn states(grants: &[Value]) -> Vec<&str> {
+pub fn states(grants: &[Value]) -> Vec<&str> {
     grants
         .iter()
         .map(|it| it["state"].as_str().unwrap())
         .collect()
+}
+
+/// A stranger gives an account a role on the project.
+pub async fn bind_on_project(stage: &GcpStage, email: &str) {
+    let path = format!("/v3/projects/{PROJECT}:getIamPolicy");
+    let asked = json!({ "options": { "requestedPolicyVersion": 3 } });
+    let mut policy = stage.admin(Method::POST, &path, &asked).await.unwrap();
+    let binding = json!({ "role": "roles/logging.viewer", "members": [member(email)],
+                          "condition": { "title": "mine", "expression": "true" } });
+    policy["bindings"].as_array_mut().unwrap().push(binding);
+    policy["version"] = json!(3);
+    let path = format!("/v3/projects/{PROJECT}:setIamPolicy");
+    let body = json!({ "policy": policy });
+    stage.admin(Method::POST, &path, &body).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -145,16 +159,7 @@ async fn an_account_that_has_something_already_carries_no_lease() {
     let fault = refused(&stage, &adapter(&stage), wish(&stage)).await;
     assert_eq!(fault.code, "gcp_grant_open");
     assert!(matches!(fault.kind, FaultKind::Retryable { .. }));
-    let path = format!("/v3/projects/{PROJECT}:getIamPolicy");
-    let asked = json!({ "options": { "requestedPolicyVersion": 3 } });
-    let mut policy = stage.admin(Method::POST, &path, &asked).await.unwrap();
-    let binding = json!({ "role": "roles/logging.viewer", "members": [member(&entitled(2))],
-                          "condition": { "title": "mine", "expression": "true" } });
-    policy["bindings"].as_array_mut().unwrap().push(binding);
-    policy["version"] = json!(3);
-    let path = format!("/v3/projects/{PROJECT}:setIamPolicy");
-    let body = json!({ "policy": policy });
-    stage.admin(Method::POST, &path, &body).await.unwrap();
+    bind_on_project(&stage, &entitled(2)).await;
     // The first slot carries the intent above for ever, as far as the ledger knows.
     let fault = refused(&stage, &adapter(&stage), wish(&stage)).await;
     assert_eq!(
