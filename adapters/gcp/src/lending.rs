@@ -83,7 +83,7 @@ impl<'a> Loan<'a> {
         }
     }
 
-    /// How long a grant must last that is asked for now: to the same end as a binding would.
+    /// How long a grant must last, counted from this moment: to the same end as a binding would.
     pub(crate) fn grant_seconds<S: Slot>(&self, slot: &S) -> u64 {
         let lasts = condition_ends(self.absolute_end).since(slot.now());
         let part = u64::from(lasts.subsec_nanos() > 0);
