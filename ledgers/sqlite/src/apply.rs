@@ -4,6 +4,7 @@
 use jitney_core::adapter::Epoch;
 use jitney_core::audit::{Entry, Frontier, LeafHash};
 use jitney_core::evidence::Hold;
+use jitney_core::id::LeaseId;
 use jitney_core::ledger::{
     Budget, Claim, CommitError, Fence, Look, OnceUse, Row, RowId, Share, Sheet, SheetAt,
     Transaction,
@@ -13,7 +14,7 @@ use jitney_core::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Params};
 use std::time::Duration;
 
-use crate::columns::{LEASE, count, key};
+use crate::columns::{count, key};
 
 /// How long a once-key is kept after it need not be. A clock that was wrong by less than this
 /// when the key was forgotten has not let a token be used twice.
@@ -21,6 +22,9 @@ const FORGET_AFTER: Duration = Duration::from_secs(60 * 60);
 /// How many once-keys are forgotten for each that is learnt: more than one, so that the table
 /// shrinks again after a rush, and few, so that nobody waits for it.
 const FORGET_PER_USE: usize = 4;
+
+/// A job, a repository and a tenant; absent where no lease says.
+type Owner = (Option<String>, Option<String>, Option<String>);
 
 /// Why a transaction was not applied.
 #[derive(Debug)]
@@ -192,6 +196,12 @@ impl<'c> Writing<'c> {
                               repository, tenant, due_at, body)
             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
             ON CONFLICT DO NOTHING";
+        // Most steps move neither the lane nor the owner of what stays open. SQLite writes an index
+        // anew when one of its columns is set, also to what it is.
+        const STEP: &str = "
+            UPDATE rows SET version = ?3, state = ?4, due_at = ?12, body = ?13
+            WHERE kind = ?1 AND id = ?2 AND version = ?3 - 1 AND is_final = ?5 AND request = ?6
+              AND target IS ?7 AND lane IS ?8 AND job = ?9 AND repository = ?10 AND tenant = ?11";
         const NEXT: &str = "
             UPDATE rows SET version = ?3, state = ?4, is_final = ?5, request = ?6, target = ?7,
                             lane = ?8, job = ?9, repository = ?10, tenant = ?11, due_at = ?12,
@@ -201,9 +211,23 @@ impl<'c> Writing<'c> {
         if row.version == 0 || count(row.version) == i64::MAX {
             return Err(conflict());
         }
+        let ways: &[&str] = match (row.version, row.is_final) {
+            (1, _) => &[FIRST],
+            (_, false) => &[STEP, NEXT],
+            (_, true) => &[NEXT],
+        };
+        for sql in ways {
+            if self.write_row(sql, row)? == 1 {
+                return Ok(());
+            }
+        }
+        Err(conflict())
+    }
+
+    fn write_row(&self, sql: &str, row: &Row) -> Result<usize, rusqlite::Error> {
         let (kind, id) = key(row.id);
-        let written = self.execute(
-            if row.version == 1 { FIRST } else { NEXT },
+        self.execute(
+            sql,
             (
                 kind,
                 id,
@@ -219,12 +243,7 @@ impl<'c> Writing<'c> {
                 row.due_at.map(Timestamp::as_micros),
                 row.body.as_str(),
             ),
-        )?;
-        if written == 1 {
-            Ok(())
-        } else {
-            Err(conflict())
-        }
+        )
     }
 
     /// Frees a name, if it is this lease that has it.
@@ -258,12 +277,11 @@ impl<'c> Writing<'c> {
 
     fn place_hold(&self, hold: &Hold) -> Result<(), Stop> {
         // What is not known of one of them is not known of both: `max` of nothing is nothing.
-        let sql = "INSERT INTO holds
-                   SELECT ?1, ?2, ?3, ?4, ?5, ?6, job, repository, tenant
-                   FROM (SELECT 1) LEFT JOIN rows ON kind = ?7 AND id = ?4 WHERE true
+        let sql = "INSERT INTO holds VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
                    ON CONFLICT DO UPDATE SET until = max(until, excluded.until),
                                              issued_by = max(issued_by, excluded.issued_by)";
         let LaneId { target, name } = &hold.lane;
+        let (job, repository, tenant) = self.owner(hold.lease)?.unwrap_or_default();
         let values = (
             target.as_str(),
             name.as_str(),
@@ -271,10 +289,25 @@ impl<'c> Writing<'c> {
             hold.lease.map(|lease| lease.as_uuid().into_bytes()),
             hold.until.as_micros(),
             hold.issued_by.map(Timestamp::as_micros),
-            LEASE,
+            job,
+            repository,
+            tenant,
         );
         self.execute(sql, values)?;
         Ok(())
+    }
+
+    /// The job, repository and tenant that a lease counts against.
+    fn owner(&self, lease: Option<LeaseId>) -> Result<Option<Owner>, rusqlite::Error> {
+        let sql = "SELECT job, repository, tenant FROM rows WHERE kind = ?1 AND id = ?2";
+        let Some(lease) = lease else {
+            return Ok(None);
+        };
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let found = statement.query_row(key(RowId::Lease(lease)), |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        });
+        found.optional()
     }
 
     fn look(&self, look: &Look) -> Result<(), Stop> {
@@ -367,12 +400,20 @@ impl<'c> Writing<'c> {
         let Some(now) = transaction.entries.iter().map(Entry::at).max() else {
             return Ok(());
         };
-        let sql = "DELETE FROM once WHERE key IN (
-                       SELECT key FROM once WHERE remember_until < ?1
-                       ORDER BY remember_until LIMIT ?2)";
+        // Two statements: one would lay out a table for what it finds, and mostly finds nothing.
+        let past = "SELECT key FROM once WHERE remember_until < ?1
+                    ORDER BY remember_until LIMIT ?2";
         let most = transaction.once.len().saturating_mul(FORGET_PER_USE);
         let before = now.minus(FORGET_AFTER).as_micros();
-        self.execute(sql, (before, i64::try_from(most).unwrap_or(i64::MAX)))?;
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let past: Vec<String> = self
+            .connection
+            .prepare_cached(past)?
+            .query_map((before, most), |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        for key in past {
+            self.execute("DELETE FROM once WHERE key = ?1", [key])?;
+        }
         Ok(())
     }
 }

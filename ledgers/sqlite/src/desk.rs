@@ -17,6 +17,7 @@ use rusqlite::Connection;
 use tokio::sync::mpsc;
 
 use crate::apply::{Stop, Writing};
+use crate::copier::Copier;
 use crate::failure;
 use crate::head::Head;
 use crate::open::{CannotOpen, Opened};
@@ -78,18 +79,22 @@ impl Desk {
     }
 
     /// Writes what comes, until nobody can send any more.
-    pub(crate) fn serve(mut self, mut waiting: mpsc::Receiver<Box<dyn Write>>) {
+    pub(crate) fn serve(mut self, mut waiting: mpsc::Receiver<Box<dyn Write>>, copier: Copier) {
         let mut batch = Vec::with_capacity(BATCH_MAX);
         while waiting.blocking_recv_many(&mut batch, BATCH_MAX) > 0 {
             let fate = self.batch(&mut batch);
-            if let Fate::NotApplied(why) | Fate::Unknown(why) = &fate {
-                let count = batch.len();
-                tracing::error!(why, count, ?fate, "the ledger did not take a batch");
+            match &fate {
+                Fate::Committed => copier.nudge(),
+                Fate::NotApplied(why) | Fate::Unknown(why) => {
+                    let count = batch.len();
+                    tracing::error!(why, count, ?fate, "the ledger did not take a batch");
+                }
             }
             for write in batch.drain(..) {
                 write.answer(&fate);
             }
         }
+        drop(copier);
         if let Err(error) = self.checkpoint("PRAGMA wal_checkpoint(TRUNCATE)") {
             // No commit is lost by it: the next start finds them in the write-ahead log.
             tracing::warn!(%error, "the ledger's write-ahead log was not copied at the end");

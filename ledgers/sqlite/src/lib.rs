@@ -4,6 +4,7 @@
 //! callers ─► bounded queue ─► writer thread:  BEGIN IMMEDIATE
 //!                                             SAVEPOINT · transaction · RELEASE   (for each)
 //!                                             COMMIT, on disk ─► answers to all
+//! copier  ─► a thread that copies the write-ahead log into the file meanwhile
 //! readers ─► threads with read-only connections of their own, one snapshot per question
 //! ```
 //!
@@ -19,6 +20,7 @@
 
 mod apply;
 mod columns;
+mod copier;
 mod desk;
 mod export;
 mod failure;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::failure;
@@ -19,8 +20,9 @@ pub const SQLITE_VERSION_MIN: i32 = 3_051_003;
 const BUSY_WAIT: Duration = Duration::from_secs(2);
 /// Prepared statements kept per connection; more than there are.
 const STATEMENTS_MAX: usize = 128;
-/// After so many pages in the write-ahead log they are copied into the file.
-const LOG_PAGES_MAX: u32 = 4_000;
+/// After so many pages in the write-ahead log, a commit copies what the [copier](crate::copier) has
+/// not: little, unless it cannot keep up.
+const LOG_PAGES_MAX: u32 = 8_000;
 /// What the write-ahead log is cut back to after it grew larger.
 const LOG_BYTES_KEPT: u32 = 64 * 1024 * 1024;
 /// The page cache of a connection, in KiB. SQLite takes it as a negative number.
@@ -208,17 +210,31 @@ fn free_lanes(connection: &Connection) -> Result<(), rusqlite::Error> {
         .map(|_| ())
 }
 
+/// A connection for copying the write-ahead log. What it does to the file is on disk before the log
+/// may be written over.
+pub(crate) fn open_copier(path: &Path) -> Result<Connection, CannotOpen> {
+    let open = || {
+        let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        Ok(connection)
+    };
+    open().map_err(|error| CannotOpen::failed(path, &error))
+}
+
 /// A connection for reading only.
 pub(crate) fn open_reader(path: &Path) -> Result<Connection, CannotOpen> {
     connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
         .map_err(|error| CannotOpen::failed(path, &error))
 }
 
-fn connect(path: &Path, access: OpenFlags) -> Result<Connection, rusqlite::Error> {
+/// A connection, as each of ours is set up.
+pub(crate) fn connect(path: &Path, access: OpenFlags) -> Result<Connection, rusqlite::Error> {
     // Each connection stays with one thread. Never `SQLITE_OPEN_URI`: a path is not a place for
     // options such as `?immutable=1`.
     let connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(BUSY_WAIT)?;
+    // SQLite would plan a statement anew for other values. Ours name their indexes.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;

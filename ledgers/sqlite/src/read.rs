@@ -235,6 +235,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::schema::{STEPS, migrate};
+    use rusqlite::{OpenFlags, StatementStatus};
 
     /// How SQLite would go about a question, one line per step.
     fn plan(connection: &Connection, sql: &str) -> Vec<String> {
@@ -253,7 +254,8 @@ mod tests {
     }
 
     fn empty() -> Connection {
-        let mut connection = Connection::open_in_memory().unwrap();
+        let mut connection =
+            crate::open::connect(":memory:".as_ref(), OpenFlags::default()).unwrap();
         migrate(&mut connection, STEPS).unwrap();
         connection
     }
@@ -316,6 +318,22 @@ mod tests {
             steps.iter().any(|step| step == "SCAN checkpoints"),
             "{steps:?}"
         );
+    }
+
+    /// The driver asks what is due many times a second, at another moment each time.
+    #[test]
+    fn no_question_is_planned_anew_for_another_moment() {
+        let connection = empty();
+        let mut statement = connection.prepare(question::DUE_LANES).unwrap();
+        for now in 1..4 {
+            let found: Vec<LaneId> = statement
+                .query_map((now, 10), |row| columns::lane(row, 0))
+                .unwrap()
+                .collect::<Result<_, _>>()
+                .unwrap();
+            assert!(found.is_empty());
+        }
+        assert_eq!(statement.get_status(StatementStatus::RePrepare), 0);
     }
 
     #[test]

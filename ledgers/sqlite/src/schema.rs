@@ -7,7 +7,10 @@ use rusqlite::{Connection, TransactionBehavior};
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"JITN");
 
 /// The steps, oldest first. A step that was released is never changed; another one is added.
-pub(crate) const STEPS: &[&str] = &[include_str!("../migrations/0001_ledger.sql")];
+pub(crate) const STEPS: &[&str] = &[
+    include_str!("../migrations/0001_ledger.sql"),
+    include_str!("../migrations/0002_shares.sql"),
+];
 
 /// What a file turned out to be.
 #[derive(Debug, PartialEq, Eq)]

@@ -6,8 +6,9 @@ use jitney_core::ledger::CommitError;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::apply::{Stop, Writing};
+use crate::copier::Copier;
 use crate::desk::{Desk, Fate};
-use crate::open::{CannotOpen, Opened};
+use crate::open::{self, CannotOpen, Opened};
 
 /// One thing that waits to be written.
 pub(crate) trait Write: Send {
@@ -95,12 +96,14 @@ impl Writer {
     /// Starts the thread.
     pub(crate) fn start(opened: Opened, queue_length: u16) -> Result<Self, CannotOpen> {
         let path = opened.place.path().to_owned();
+        let refused = |reason| CannotOpen::refused(&path, &reason);
+        let copier = Copier::start(open::open_copier(&path)?).map_err(refused)?;
         let desk = Desk::set_up(opened)?;
         let (queue, waiting) = mpsc::channel(queue_length.into());
         let thread = thread::Builder::new()
             .name("ledger-writer".to_owned())
-            .spawn(move || desk.serve(waiting))
-            .map_err(|reason| CannotOpen::refused(&path, &reason))?;
+            .spawn(move || desk.serve(waiting, copier))
+            .map_err(refused)?;
         Ok(Self {
             queue: Some(queue),
             thread: Some(thread),
