@@ -4,8 +4,8 @@
 //!
 //! A lane is never driven twice at once, and not again before its pause is over: that is what
 //! makes one write of a cloud's enforcing object out of many ends. The first drive has no pause.
-//! Pauses differ a little each time, so that lanes which became busy at once do not stay in step:
-//! driven all together once a second, they would leave jobs waiting for the processor.
+//! Pauses differ by up to a half each time, so that lanes which became busy at once are out of step
+//! after a few: driven all together once a second, they would leave jobs waiting for the processor.
 
 use core::time::Duration;
 use std::collections::HashMap;
@@ -26,7 +26,7 @@ use crate::crew::Crew;
 /// nudged for, can delay.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The shortest time between two looks: what ends at the same moment is one look.
-const LOOK_PAUSE: Duration = Duration::from_millis(20);
+const LOOK_PAUSE: Duration = Duration::from_millis(50);
 /// The shortest time between two looks while something due cannot be driven yet.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// The most lanes and requests that one look brings up.
@@ -225,10 +225,10 @@ impl Driver {
         })
     }
 
-    /// The pause after a drive that begins now: as it was set, and up to a quarter more.
+    /// The pause after a drive that begins now: as it was set, and up to a half more.
     fn pause(&self, now: Instant) -> Duration {
         let [part, ..] = self.chance.hash_one(now).to_le_bytes();
-        self.lane_pause + self.lane_pause * u32::from(part) / (4 * u32::from(u8::MAX))
+        self.lane_pause + self.lane_pause * u32::from(part) / (2 * u32::from(u8::MAX))
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
@@ -390,7 +390,7 @@ mod tests {
             .collect();
         let pauses: Vec<_> = pauses.into_iter().collect();
         assert!(pauses.len() > 30, "{pauses:?}");
-        let (least, most) = (Duration::from_secs(1), Duration::from_millis(1_250));
+        let (least, most) = (Duration::from_secs(1), Duration::from_millis(1_500));
         assert!(pauses.iter().all(|pause| (least..=most).contains(pause)));
     }
 
