@@ -22,6 +22,11 @@ use commands::{
 };
 use failure::{Failure, INTERNAL, USAGE};
 
+/// A job's call is some thousand small allocations in several threads: a twentieth of the processor's
+/// time (docs/benchmarks.md).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
