@@ -97,10 +97,12 @@ fn cpu(process: &str) -> Duration {
     Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND)
 }
 
-/// The `jitney` that was built beside this bench.
+/// The `jitney` that is shipped, whatever this bench was built as.
 pub fn jitney() -> PathBuf {
     let bench = std::env::current_exe().unwrap();
-    let binary = bench.parent().unwrap().parent().unwrap().join("jitney");
+    // `target/release/deps/broker-…`
+    let target = bench.ancestors().nth(3).unwrap();
+    let binary = target.join("dist/jitney");
     assert!(
         binary.exists(),
         "`{}` is missing: run `./bench`, which builds it",
