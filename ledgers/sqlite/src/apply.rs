@@ -23,8 +23,8 @@ const FORGET_AFTER: Duration = Duration::from_secs(60 * 60);
 /// shrinks again after a rush, and few, so that nobody waits for it.
 const FORGET_PER_USE: usize = 4;
 
-/// A job, a repository and a tenant; absent where no lease says.
-type Owner = (Option<String>, Option<String>, Option<String>);
+/// The job, repository and tenant that a hold counts against; absent where no lease says.
+type Counted = (Option<String>, Option<String>, Option<String>);
 
 /// Why a transaction was not applied.
 #[derive(Debug)]
@@ -298,7 +298,7 @@ impl<'c> Writing<'c> {
     }
 
     /// The job, repository and tenant that a lease counts against.
-    fn owner(&self, lease: Option<LeaseId>) -> Result<Option<Owner>, rusqlite::Error> {
+    fn owner(&self, lease: Option<LeaseId>) -> Result<Option<Counted>, rusqlite::Error> {
         let sql = "SELECT job, repository, tenant FROM rows WHERE kind = ?1 AND id = ?2";
         let Some(lease) = lease else {
             return Ok(None);

@@ -138,6 +138,53 @@ proptest! {
     }
 }
 
+/// Most steps set few columns, and a change of any other must not be lost for it.
+#[test]
+fn each_change_of_a_row_is_read_back() {
+    let changes: [fn(&mut Row); 9] = [
+        |row| row.state = "revoking".to_owned(),
+        |row| row.is_final = true,
+        |row| row.request = RequestId::fresh(),
+        |row| row.lane = Some(lane(1)),
+        |row| row.owner.job = "another".to_owned(),
+        |row| row.owner.repository = "another".to_owned(),
+        |row| row.owner.tenant = "another".to_owned(),
+        |row| row.due_at = Some(Timestamp::from_seconds(1)),
+        |row| row.body = "another".to_owned(),
+    ];
+    for change in changes {
+        let connection = empty();
+        let mut writing = Writing::new(&connection, Frontier::new());
+        let mut write = |row: &Row| {
+            let rows = vec![row.clone()];
+            let transaction = Transaction {
+                rows,
+                ..Transaction::default()
+            };
+            writing.transaction(&transaction)
+        };
+        let first = row(LeaseId::fresh(), 1, 0, 0, false);
+        let mut changed = first.clone();
+        change(&mut changed);
+        // There, and back.
+        let steps = [(1, &first), (2, &changed), (3, &first)];
+        for (version, step) in steps {
+            let step = Row {
+                version,
+                ..step.clone()
+            };
+            write(&step).unwrap();
+            let found = crate::read::row(&connection, step.id).unwrap();
+            assert_eq!(found, Some(step));
+        }
+        let again = write(&first);
+        assert!(
+            matches!(again, Err(Stop::Refused(CommitError::Conflict(id))) if id == first.id),
+            "{again:?}"
+        );
+    }
+}
+
 fn using(key: &str, remember_until: Timestamp, now: Timestamp) -> Transaction {
     Transaction {
         once: vec![OnceUse {
