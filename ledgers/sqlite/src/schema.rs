@@ -12,6 +12,9 @@ pub(crate) const STEPS: &[&str] = &[
     include_str!("../migrations/0002_shares.sql"),
 ];
 
+/// The oldest of them that answers today's questions. The steps after it change only how is written.
+pub(crate) const READABLE_FROM: usize = 1;
+
 /// What a file turned out to be.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Found {
@@ -58,13 +61,17 @@ pub(crate) fn migrate(
     Ok(Found::Ready)
 }
 
-/// What a file is to somebody who only reads it. One that is older than `steps` is not brought
-/// up to date by looking, and is not read either.
+/// What a file is to somebody who only reads it. One that is older than `steps` is not brought up to
+/// date by looking; it is read from [`READABLE_FROM`] on.
 pub(crate) fn recognise(connection: &Connection, steps: &[&str]) -> Result<Found, rusqlite::Error> {
     let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
     let (application, last) = (number("application_id")?, number("user_version")?);
     match usize::try_from(last) {
-        Ok(last) if application == APPLICATION_ID && last == steps.len() => Ok(Found::Ready),
+        Ok(last)
+            if application == APPLICATION_ID && (READABLE_FROM..=steps.len()).contains(&last) =>
+        {
+            Ok(Found::Ready)
+        }
         Ok(seen) if application == APPLICATION_ID && seen > steps.len() => {
             Ok(Found::Newer { seen })
         }
@@ -74,7 +81,7 @@ pub(crate) fn recognise(connection: &Connection, steps: &[&str]) -> Result<Found
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
 
     const FIRST: &str = "CREATE TABLE a (x INTEGER); INSERT INTO a VALUES (1);";
@@ -132,5 +139,16 @@ mod tests {
             );
             assert!(foreign.prepare("SELECT x FROM a").is_err(), "{sql}");
         }
+    }
+
+    /// A broker that was updated and has not been started yet.
+    #[test]
+    fn a_ledger_of_the_version_before_is_read_as_it_is() {
+        let mut file = Connection::open_in_memory().unwrap();
+        assert_eq!(recognise(&file, STEPS).unwrap(), Found::Foreign);
+        migrate(&mut file, &STEPS[..READABLE_FROM]).unwrap();
+        assert_eq!(recognise(&file, STEPS).unwrap(), Found::Ready);
+        let newer = recognise(&file, &[]).unwrap();
+        assert_eq!(newer, Found::Newer { seen: 1 });
     }
 }
